@@ -1,0 +1,137 @@
+//! Hashing while bytes pass, on the way out and on the way in.
+
+use std::io::{self, Read};
+
+use sha2::Digest as _;
+
+use crate::error::{Error, Kind};
+use crate::oci::{Descriptor, Digest};
+
+/// A reader that counts and hashes what passes through.
+pub struct Hashing<R> {
+    inner: R,
+    state: sha2::Sha256,
+    bytes: u64,
+}
+
+impl<R> Hashing<R> {
+    /// Hashes what will be read from `inner`.
+    pub fn new(inner: R) -> Self {
+        Self { inner, state: sha2::Sha256::new(), bytes: 0 }
+    }
+
+    /// Digest and number of the bytes read so far, and the reader.
+    #[must_use]
+    pub fn finish(self) -> (Digest, u64, R) {
+        (Digest::from_bytes(self.state.finalize().into()), self.bytes, self.inner)
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        self.state.update(&buf[..n]);
+        self.bytes += n as u64;
+        Ok(n)
+    }
+}
+
+/// A reader that ends in an error unless the bytes are those that a descriptor promises.
+///
+/// It never hands out more than the promised size, and reports the end of the content only after
+/// the digest was compared.
+pub struct Verify<R> {
+    inner: R,
+    state: Option<sha2::Sha256>,
+    left: u64,
+    wanted: Descriptor,
+    what: String,
+}
+
+impl<R: Read> Verify<R> {
+    /// Verifies `inner` against `wanted`; `what` names the content in the error.
+    pub fn new(inner: R, wanted: &Descriptor, what: impl Into<String>) -> Self {
+        Self {
+            inner,
+            state: Some(sha2::Sha256::new()),
+            left: wanted.size,
+            wanted: wanted.clone(),
+            what: what.into(),
+        }
+    }
+
+    fn fail(&self, found: &str) -> io::Error {
+        let Descriptor { digest, size, .. } = &self.wanted;
+        Error::new(Kind::Integrity, format!("{}: expected {digest} with {size} bytes, found {found}", self.what))
+            .hint("the content was damaged or cut short; fetch or build it again")
+            .into_io()
+    }
+}
+
+impl<R: Read> Read for Verify<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if self.left == 0 {
+            if let Some(state) = self.state.take() {
+                let mut one = [0];
+                if self.inner.read(&mut one)? > 0 {
+                    return Err(self.fail("more bytes than that"));
+                }
+                let found = Digest::from_bytes(state.finalize().into());
+                if found != self.wanted.digest {
+                    self.state = None;
+                    return Err(self.fail(&found.to_string()));
+                }
+            }
+            return Ok(0);
+        }
+        let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
+        let n = self.inner.read(&mut buf[..room])?;
+        if n == 0 {
+            return Err(self.fail(&format!("only {} bytes", self.wanted.size - self.left)));
+        }
+        if let Some(state) = &mut self.state {
+            state.update(&buf[..n]);
+        }
+        self.left -= n as u64;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::At;
+
+    fn read(bytes: &[u8], wanted: &Descriptor) -> crate::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        Verify::new(bytes, wanted, "blob").read_to_end(&mut out).doing("read")?;
+        Ok(out)
+    }
+
+    #[test]
+    fn only_the_promised_bytes_pass() {
+        let wanted = Descriptor::of("x", b"hello");
+        assert_eq!(read(b"hello", &wanted).unwrap(), b"hello");
+        for bad in [&b"hell"[..], b"hello!", b"hellO", b""] {
+            assert_eq!(read(bad, &wanted).unwrap_err().kind(), Kind::Integrity);
+        }
+    }
+
+    #[test]
+    fn an_empty_blob_is_verified_too() {
+        assert!(read(b"", &Descriptor::of("x", b"")).is_ok());
+        let lie = Descriptor::new("x", Digest::of(b"y"), 0);
+        assert!(read(b"", &lie).is_err());
+    }
+
+    #[test]
+    fn hashing_counts() {
+        let mut h = Hashing::new(&b"abc"[..]);
+        io::copy(&mut h, &mut io::sink()).unwrap();
+        let (d, n, _) = h.finish();
+        assert_eq!((d, n), (Digest::of(b"abc"), 3));
+    }
+}

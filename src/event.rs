@@ -1,0 +1,99 @@
+//! What happens while floe works, told to whoever watches.
+//!
+//! The library prints nothing. An [`Event`] is data; a progress bar, plain lines, JSON lines and a
+//! test's recorder are observers. Adding an event: add the variant here, its line in
+//! `cli/progress.rs`, and its row in the README's list; fields are only ever added.
+
+use serde::Serialize;
+
+use crate::error::{Error, Kind, Result};
+
+/// The version of the event format, first in every JSON line.
+pub const EVENT_VERSION: u32 = 1;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A stage of the work began.
+    Stage {
+        /// What is being done, as in `read the model`.
+        name: String,
+    },
+    /// Something that the user should know although the work goes on.
+    Warning {
+        /// What it is.
+        message: String,
+        /// What can be done about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+    /// A fact about the work, for those who asked for more.
+    Note {
+        /// What it is.
+        message: String,
+    },
+    /// A piece of content begins to be hashed, packed or sent.
+    Begin {
+        /// Names the piece in the events that follow.
+        id: u64,
+        /// What it is, for people.
+        title: String,
+        /// How many bytes are expected, where that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
+    },
+    /// Bytes were read; a failed attempt gives its bytes back, so it can be negative.
+    Progress {
+        /// The piece.
+        id: u64,
+        /// How many bytes more.
+        bytes: i64,
+    },
+    /// A piece is done.
+    End {
+        /// The piece.
+        id: u64,
+        /// How it ended, as in `sent`, `already there`, `mounted`.
+        outcome: String,
+    },
+    /// An image was published under a name.
+    Published {
+        /// The name, as floe and skopeo read it.
+        reference: String,
+        /// Digest of the manifest or index.
+        digest: String,
+        /// The version tag.
+        version: String,
+    },
+}
+
+/// Watches the work.
+pub trait Observe: Send + Sync {
+    /// Is told of an event. Must not block for long: it runs on the thread that does the work.
+    fn on(&self, event: Event);
+
+    /// Whether the work should stop as soon as it can.
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+/// An observer that does not look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet;
+
+impl Observe for Quiet {
+    fn on(&self, _: Event) {}
+}
+
+/// Tells an observer of a warning.
+pub fn warn(see: &dyn Observe, message: impl Into<String>, hint: Option<&str>) {
+    see.on(Event::Warning { message: message.into(), hint: hint.map(str::to_owned) });
+}
+
+/// Fails when the observer wants the work to stop.
+pub fn checkpoint(see: &dyn Observe) -> Result<()> {
+    if see.stop() { Err(Error::new(Kind::Interrupted, "stopped by the user")) } else { Ok(()) }
+}

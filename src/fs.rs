@@ -1,0 +1,159 @@
+//! What floe asks of the file system, with errors that name the path.
+//!
+//! Everything that depends on the platform lives here. A file is either written whole or not at
+//! all: temporary files stand beside their target, carry [`TEMP_PREFIX`], and are renamed.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::error::{At, Error, Kind, Result};
+pub use crate::error::{show, show_bytes};
+
+/// How the names of temporary files begin; a killed run may leave them, nothing refers to them.
+pub const TEMP_PREFIX: &str = ".floe-tmp-";
+
+/// A path from raw bytes, as file names are on Unix.
+pub fn path_from_bytes(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Device number.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time in nanoseconds.
+    pub mtime: i128,
+    /// Change time in nanoseconds.
+    pub ctime: i128,
+}
+
+impl Stamp {
+    /// The stamp of a file's metadata.
+    pub fn of(m: &std::fs::Metadata) -> Self {
+        let nanos = |s: i64, n: i64| i128::from(s) * 1_000_000_000 + i128::from(n);
+        Self {
+            dev: m.dev(),
+            ino: m.ino(),
+            size: m.len(),
+            mtime: nanos(m.mtime(), m.mtime_nsec()),
+            ctime: nanos(m.ctime(), m.ctime_nsec()),
+        }
+    }
+}
+
+/// Opens a regular file for reading; a FIFO or device that has taken its place does not block.
+pub fn open_regular(path: &Path) -> Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
+    let flags = i32::try_from(flags).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).at("open", path)?;
+    if !file.metadata().at("stat", path)?.is_file() {
+        return Err(Error::new(Kind::Io, format!("`{}` is not a regular file", show(path))));
+    }
+    Ok(file)
+}
+
+/// Reads a whole file that should be small; more than `cap` bytes is an error.
+pub fn read_capped(path: &Path, cap: u64) -> Result<Vec<u8>> {
+    let file = open_regular(path)?;
+    let mut bytes = Vec::new();
+    file.take(cap + 1).read_to_end(&mut bytes).at("read", path)?;
+    if bytes.len() as u64 > cap {
+        return Err(Error::new(Kind::Model, format!("`{}` is larger than {cap} bytes", show(path))));
+    }
+    Ok(bytes)
+}
+
+/// A temporary file in the folder where its final name will be, with the mode that the umask gives.
+pub fn temp_beside(target: &Path) -> Result<NamedTempFile> {
+    let folder = parent(target);
+    temp_in(folder)
+}
+
+/// A temporary file in a folder.
+pub fn temp_in(folder: &Path) -> Result<NamedTempFile> {
+    use std::os::unix::fs::PermissionsExt;
+    // `tempfile` makes 0600 by default; what we leave behind is for others to read as the umask says.
+    let mode = std::fs::Permissions::from_mode(0o666);
+    tempfile::Builder::new()
+        .prefix(TEMP_PREFIX)
+        .permissions(mode)
+        .tempfile_in(folder)
+        .at("create a temporary file in", folder)
+}
+
+/// Writes a small file whole: beside the target, then renamed over it.
+pub fn write_atomic(path: &Path, bytes: &[u8], sync: bool) -> Result<()> {
+    let mut temp = temp_beside(path)?;
+    temp.write_all(bytes).at("write", path)?;
+    if sync {
+        temp.as_file().sync_all().at("sync", path)?;
+    }
+    temp.persist(path).map_err(|e| e.error).at("rename into place", path)?;
+    Ok(())
+}
+
+/// Creates a folder and its parents.
+pub fn create_dirs(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).at("create the folder", path)
+}
+
+/// The folder that holds a path, `.` for a bare name.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    }
+}
+
+/// An exclusive lock on a file, freed when dropped or when the process dies.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl Lock {
+    /// Waits for the lock on `path`, creating the file where it is missing.
+    pub fn exclusive(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).at("open", path)?;
+        file.lock().at("lock", path)?;
+        Ok(Self(file))
+    }
+}
+
+/// Bytes that this user may still write to the file system of `path`, where it can be known.
+pub fn free_space(path: &Path) -> Option<u64> {
+    let s = rustix::fs::statvfs(path).ok()?;
+    s.f_bavail.checked_mul(s.f_frsize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_atomic_write_leaves_no_temporary_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        write_atomic(&path, b"one", false).unwrap();
+        write_atomic(&path, b"two", true).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_fifo_is_refused_and_does_not_block() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert!(open_regular(&path).unwrap_err().to_string().contains("not a regular file"));
+    }
+}

@@ -1,0 +1,13 @@
+//! floe freezes a machine-learning model into an OCI image.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod blob;
+pub mod error;
+pub mod event;
+pub mod fs;
+pub mod model;
+pub mod oci;
+pub mod store;
+
+pub use error::{Error, Kind, Result};

@@ -1,0 +1,5 @@
+//! One test binary; each module is one subject.
+
+#![allow(missing_docs)]
+
+mod layering;
