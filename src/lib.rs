@@ -6,8 +6,12 @@ pub mod blob;
 pub mod error;
 pub mod event;
 pub mod fs;
+pub mod image;
 pub mod model;
 pub mod oci;
+pub mod pack;
+pub mod plan;
 pub mod store;
+pub mod tar;
 
 pub use error::{Error, Kind, Result};

@@ -404,6 +404,7 @@ fn relative(folder: &[u8], path: &[u8]) -> Vec<u8> {
 pub struct Content {
     file: File,
     size: u64,
+    stamp: Stamp,
     source: PathBuf,
 }
 
@@ -418,7 +419,7 @@ impl Content {
         if now != *stamp {
             return Err(changed(&entry.source));
         }
-        Ok(Self { file, size: stamp.size, source: entry.source.clone() })
+        Ok(Self { file, size: stamp.size, stamp: *stamp, source: entry.source.clone() })
     }
 
     /// Size in bytes.
@@ -443,6 +444,12 @@ impl Content {
             }
         }
         Ok(done)
+    }
+
+    /// Makes sure, after reading, that nobody wrote to the file meanwhile.
+    pub fn check_unchanged(&self) -> Result<()> {
+        let now = Stamp::of(&self.file.metadata().at("stat", &self.source)?);
+        if now == self.stamp { Ok(()) } else { Err(changed(&self.source)) }
     }
 
     /// The first `n` bytes, fewer where the file is shorter.

@@ -14,6 +14,22 @@ pub const MAX_MANIFEST: usize = 4 << 20;
 /// The largest image configuration that is accepted.
 pub const MAX_CONFIG: usize = 8 << 20;
 
+/// A manifest or an index: bytes that other documents and names point to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Media type, digest and size.
+    pub descriptor: Descriptor,
+    /// The bytes, exactly as they are hashed.
+    pub bytes: Vec<u8>,
+}
+
+impl Document {
+    /// A document of these bytes.
+    pub fn new(media_type: &str, bytes: Vec<u8>) -> Self {
+        Self { descriptor: Descriptor::of(media_type, &bytes), bytes }
+    }
+}
+
 /// An image manifest, OCI or Docker schema 2.
 #[derive(Clone, Debug)]
 pub struct Manifest {

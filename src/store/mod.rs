@@ -16,21 +16,7 @@ use crate::error::Result;
 use crate::event::Observe;
 use crate::oci::{Descriptor, Digest};
 
-/// A manifest or an index: bytes that other documents and names point to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Document {
-    /// Media type, digest and size.
-    pub descriptor: Descriptor,
-    /// The bytes, exactly as they are hashed.
-    pub bytes: Vec<u8>,
-}
-
-impl Document {
-    /// A document of these bytes.
-    pub fn new(media_type: &str, bytes: Vec<u8>) -> Self {
-        Self { descriptor: Descriptor::of(media_type, &bytes), bytes }
-    }
-}
+pub use crate::oci::document::Document;
 
 /// Whether a store holds a blob. Three answers, because "not asked" is not "no".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
