@@ -13,5 +13,6 @@ pub mod pack;
 pub mod plan;
 pub mod store;
 pub mod tar;
+pub mod versions;
 
 pub use error::{Error, Kind, Result};
