@@ -11,6 +11,7 @@ pub mod model;
 pub mod oci;
 pub mod pack;
 pub mod plan;
+pub mod runtimes;
 pub mod store;
 pub mod tar;
 pub mod versions;

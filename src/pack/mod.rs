@@ -7,6 +7,7 @@
 //! snapshot, before or after it was read, ends the pass with an error that names it.
 
 pub mod choose;
+pub mod rootfs;
 mod stream;
 
 use std::io::{self, Read};
