@@ -4,6 +4,8 @@
 //! test's recorder are observers. Adding an event: add the variant here, its line in
 //! `cli/progress.rs`, and its row in the README's list; fields are only ever added.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
@@ -67,6 +69,12 @@ pub enum Event {
         /// The version tag.
         version: String,
     },
+}
+
+/// A number that no other piece of this process has, for [`Event::Begin`].
+pub fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Watches the work.

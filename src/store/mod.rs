@@ -8,12 +8,25 @@
 //! Invariants: a manifest is never written before all that it names; what is read is verified
 //! while it is read; a failed or killed write leaves nothing that is named.
 
+pub mod archive;
+mod disk;
+pub mod docker_archive;
+mod entries;
+pub mod layout;
 pub mod location;
 pub mod memory;
+pub mod oci_archive;
+mod piece;
+
+pub use disk::Options;
+pub use entries::Entry;
+
+use std::io::Read;
 
 use crate::blob::{Blob, Packed, Recipe};
-use crate::error::Result;
+use crate::error::{At, Error, Kind, Result, show_bytes};
 use crate::event::Observe;
+use crate::oci::document::MAX_MANIFEST;
 use crate::oci::{Descriptor, Digest};
 
 pub use crate::oci::document::Document;
@@ -55,6 +68,13 @@ impl Outcome {
 pub trait Source: Send + Sync {
     /// What a name (a tag, or a digest in text form) points to; `None` where there is no such name.
     fn resolve(&self, name: &str) -> Result<Option<Descriptor>>;
+
+    /// What is meant when no name is given, where the medium can tell: the one image of a layout or
+    /// an archive. `None` for media that have no such thing; several images are an error that lists
+    /// their names.
+    fn only(&self) -> Result<Option<Descriptor>> {
+        Ok(None)
+    }
 
     /// The bytes of a manifest or index, verified, at most [`crate::oci::document::MAX_MANIFEST`].
     fn document(&self, descriptor: &Descriptor) -> Result<Document>;
@@ -122,4 +142,45 @@ pub trait Repository: Source + Sink {
     fn exclusive(&self) -> Result<Option<crate::fs::Lock>> {
         Ok(None)
     }
+}
+
+/// Reads a document as the blob that it is.
+pub(crate) fn read_document(from: &dyn Source, descriptor: &Descriptor) -> Result<Document> {
+    if descriptor.size > MAX_MANIFEST as u64 {
+        let Descriptor { digest, size, .. } = descriptor;
+        return Err(Error::new(
+            Kind::Integrity,
+            format!("the document {digest} has {size} bytes, at most {MAX_MANIFEST} are accepted"),
+        ));
+    }
+    let mut bytes = Vec::new();
+    let blob = from.blob(descriptor)?;
+    blob.open()?.read_to_end(&mut bytes).doing(format!("read the document {}", descriptor.digest))?;
+    let clean = Descriptor::new(descriptor.media_type.as_str(), descriptor.digest, descriptor.size);
+    Ok(Document { descriptor: clean, bytes })
+}
+
+/// A store does not hold what one of its documents names.
+pub(crate) fn missing(descriptor: &Descriptor, place: &str) -> Error {
+    Error::new(Kind::Integrity, format!("{} is not in {place}", descriptor.digest))
+        .hint("the store is incomplete; publish or copy the image again")
+}
+
+/// The size that a pass tells must be that of the bytes it gave.
+pub(crate) fn same_size(packed: &Packed, bytes: u64, title: &str) -> Result<()> {
+    let told = packed.descriptor.size;
+    if told == bytes {
+        return Ok(());
+    }
+    let title = show_bytes(title.as_bytes());
+    Err(Error::new(Kind::Bug, format!("packing `{title}` gave {bytes} bytes, but tells of {told}")))
+}
+
+/// Refuses what the image specification does not allow as the name of an entry.
+pub(crate) fn checked_name(name: &str) -> Result<&str> {
+    if location::is_entry_name(name) {
+        return Ok(name);
+    }
+    Err(Error::new(Kind::Usage, format!("`{}` cannot be a name in a store", show_bytes(name.as_bytes())))
+        .hint("a name begins and ends with a letter or a digit"))
 }
