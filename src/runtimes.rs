@@ -154,8 +154,11 @@ pub fn find(name: &str) -> Result<Runtime> {
         Some((_, near)) => format!("did you mean `{near}`? An image of your own is given with `--base`"),
         None => format!("there are {}; an image of your own is given with `--base`", names.join(", ")),
     };
-    Err(Error::new(Kind::Usage, format!("there is no runtime `{}`", crate::error::show_bytes(name.as_bytes())))
-        .hint(hint))
+    Err(Error::new(
+        Kind::Usage,
+        format!("there is no runtime `{}`", crate::error::show_bytes(name.as_bytes())),
+    )
+    .hint(hint))
 }
 
 /// Whether the catalog has a runtime with this name.

@@ -59,7 +59,9 @@ fn pump(recipe: &dyn Recipe, mut feeds: Vec<Option<SyncSender<Piece>>>) {
         let mut buffer = vec![0; CHUNK];
         loop {
             let n = fill(&mut pass, &mut buffer).map_err(|e| {
-                e.downcast::<Error>().unwrap_or_else(|e| Error::new(Kind::Io, format!("cannot read {}", recipe.title())).because(e))
+                e.downcast::<Error>().unwrap_or_else(|e| {
+                    Error::new(Kind::Io, format!("cannot read {}", recipe.title())).because(e)
+                })
             })?;
             if n == 0 {
                 return pass.finish();

@@ -41,7 +41,14 @@ pub fn assemble(base: &Base, plan: &Plan, layers: &[Layer]) -> Result<Image> {
         .map_err(|e| Error::new(Kind::Bug, "the manifest cannot be built").because(e))?;
     let manifest = Document::new(media_type::MANIFEST, json::to_canonical(&manifest)?);
     let diff_ids = base.config.diff_ids.iter().copied().chain(ours).collect();
-    Ok(Image { manifest, config, platform: base.config.platform.clone(), model_id, layers: descriptors, diff_ids })
+    Ok(Image {
+        manifest,
+        config,
+        platform: base.config.platform.clone(),
+        model_id,
+        layers: descriptors,
+        diff_ids,
+    })
 }
 
 /// Makes the index over the images of several platforms, in their order.
@@ -75,7 +82,9 @@ fn spec_platform(p: &Platform) -> Result<oci_spec::image::Platform> {
     if let Some(variant) = &p.variant {
         builder = builder.variant(variant.as_str());
     }
-    builder.build().map_err(|e| Error::new(Kind::Bug, format!("the platform {p} cannot be written")).because(e))
+    builder
+        .build()
+        .map_err(|e| Error::new(Kind::Bug, format!("the platform {p} cannot be written")).because(e))
 }
 
 fn annotations_of_model(plan: &Plan, id: Option<ModelId>) -> BTreeMap<String, String> {
@@ -101,7 +110,8 @@ fn annotations(base: &Base, plan: &Plan, id: Option<ModelId>) -> BTreeMap<String
 
 /// The configuration of the base with our changes; everything else stays as it was.
 fn config(base: &Base, plan: &Plan, layers: &[Layer], id: ModelId) -> Result<Value> {
-    let broken = |what: &str| Error::new(Kind::Integrity, format!("the configuration of the base has a bad `{what}`"));
+    let broken =
+        |what: &str| Error::new(Kind::Integrity, format!("the configuration of the base has a bad `{what}`"));
     let mut value = base.config.value.clone();
     let root = value.as_object_mut().ok_or_else(|| broken("root"))?;
     let created = json!(plan.created);
@@ -255,7 +265,8 @@ mod tests {
             .as_array_mut()
             .unwrap()
             .push(json!({"created": DEFAULT_CREATED, "created_by": "floe: code, 1 files"}));
-        wanted["rootfs"]["diff_ids"] = json!([Digest::of(b"b").to_string(), Digest::of(b"layer").to_string()]);
+        wanted["rootfs"]["diff_ids"] =
+            json!([Digest::of(b"b").to_string(), Digest::of(b"layer").to_string()]);
         assert_eq!(found, wanted);
     }
 
@@ -292,14 +303,16 @@ mod tests {
     #[test]
     fn the_model_id_does_not_depend_on_the_base() {
         let one = assemble(&base(&base_config()), &plan(), &[layer()]).unwrap();
-        let two = assemble(&Base::scratch(&Platform::new("linux", "arm64", None)), &plan(), &[layer()]).unwrap();
+        let two =
+            assemble(&Base::scratch(&Platform::new("linux", "arm64", None)), &plan(), &[layer()]).unwrap();
         assert_eq!(one.model_id, two.model_id);
         assert_ne!(one.manifest.descriptor.digest, two.manifest.descriptor.digest);
     }
 
     #[test]
     fn the_bytes_are_the_same_every_time() {
-        let make = || assemble(&base(&base_config()), &plan(), &[layer()]).unwrap().manifest.descriptor.digest;
+        let make =
+            || assemble(&base(&base_config()), &plan(), &[layer()]).unwrap().manifest.descriptor.digest;
         let first = make();
         assert!((0..50).all(|_| make() == first));
     }

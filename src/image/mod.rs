@@ -8,7 +8,7 @@ pub mod id;
 
 use crate::blob::Packed;
 use crate::oci::document::Document;
-use crate::oci::{Config, Descriptor, Digest, DiffId, Manifest, Platform};
+use crate::oci::{Config, Descriptor, DiffId, Digest, Manifest, Platform};
 
 pub use assemble::{assemble, index};
 pub use id::ModelId;

@@ -21,7 +21,11 @@ const GROUP_PERCENT: u64 = 90;
 /// Gzip where the samples shrink enough, else as it is.
 pub fn codec(plan: &LayerPlan, tree: &Tree) -> Result<Codec> {
     let total = plan.size();
-    let percent = if plan.is_single() && total >= crate::plan::split::OWN_LAYER { SINGLE_PERCENT } else { GROUP_PERCENT };
+    let percent = if plan.is_single() && total >= crate::plan::split::OWN_LAYER {
+        SINGLE_PERCENT
+    } else {
+        GROUP_PERCENT
+    };
     let (mut before, mut after) = (0, 0);
     for (start, end) in ranges(total) {
         let bytes = read(plan, tree, start, end)?;
@@ -79,6 +83,9 @@ mod tests {
     fn samples_lie_where_they_are_promised() {
         assert_eq!(ranges(100), [(0, 100)]);
         assert_eq!(ranges(3 * SAMPLE), [(0, 3 * SAMPLE)]);
-        assert_eq!(ranges(10 * SAMPLE), [(0, SAMPLE), (9 * SAMPLE / 2, 11 * SAMPLE / 2), (9 * SAMPLE, 10 * SAMPLE)]);
+        assert_eq!(
+            ranges(10 * SAMPLE),
+            [(0, SAMPLE), (9 * SAMPLE / 2, 11 * SAMPLE / 2), (9 * SAMPLE, 10 * SAMPLE)]
+        );
     }
 }

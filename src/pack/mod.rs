@@ -120,10 +120,8 @@ impl Pass for Compressed<'_> {
 pub fn hash(recipe: &dyn Recipe, see: &dyn Observe) -> Result<Packed> {
     let mut pass = recipe.open()?;
     let what = format!("read {}", recipe.title());
-    crate::blob::copy(&mut pass, &mut io::sink(), |_| {
-        crate::event::checkpoint(see).map_err(Error::into_io)
-    })
-    .doing(what)?;
+    crate::blob::copy(&mut pass, &mut io::sink(), |_| crate::event::checkpoint(see).map_err(Error::into_io))
+        .doing(what)?;
     pass.finish()
 }
 

@@ -66,11 +66,17 @@ impl Folder {
             if name.starts_with(b".wh.") {
                 return Err(Error::new(
                     Kind::Model,
-                    format!("`{}` has a name that begins with `.wh.`, which means deletion in an image", show(&source)),
+                    format!(
+                        "`{}` has a name that begins with `.wh.`, which means deletion in an image",
+                        show(&source)
+                    ),
                 ));
             }
             if self.entries.len() >= MAX_ENTRIES {
-                return Err(Error::new(Kind::Model, format!("`{}` has more than {MAX_ENTRIES} files", show(&self.root))));
+                return Err(Error::new(
+                    Kind::Model,
+                    format!("`{}` has more than {MAX_ENTRIES} files", show(&self.root)),
+                ));
             }
             let depth = path.len();
             if !path.is_empty() {
@@ -96,8 +102,12 @@ impl Folder {
                 },
             };
             let mtime = u64::try_from(meta.mtime()).unwrap_or(0).min(newest);
-            let stamp =
-                tar::Stamp { mode: meta.mode() & 0o7777, uid: meta.uid().into(), gid: meta.gid().into(), mtime };
+            let stamp = tar::Stamp {
+                mode: meta.mode() & 0o7777,
+                uid: meta.uid().into(),
+                gid: meta.gid().into(),
+                mtime,
+            };
             let xattrs = if content.is_some() { capability(&source)? } else { Vec::new() };
             self.entries.insert(path.clone(), Entry { kind: what, stamp, xattrs, content });
             if kind.is_dir() {
@@ -150,7 +160,10 @@ impl Recipe for Folder {
     }
 
     fn open(&self) -> Result<Box<dyn Pass + '_>> {
-        Ok(Box::new(FolderPass(Hashing::new(FolderStream { entries: self.entries.iter(), state: State::Next }))))
+        Ok(Box::new(FolderPass(Hashing::new(FolderStream {
+            entries: self.entries.iter(),
+            state: State::Next,
+        }))))
     }
 }
 
@@ -168,7 +181,10 @@ impl Pass for FolderPass<'_> {
         if !matches!(stream.state, State::Ended) {
             return Err(early());
         }
-        Ok(Packed { descriptor: Descriptor::new(Codec::None.media_type(), digest, size), diff_id: DiffId(digest) })
+        Ok(Packed {
+            descriptor: Descriptor::new(Codec::None.media_type(), digest, size),
+            diff_id: DiffId(digest),
+        })
     }
 }
 
@@ -271,9 +287,12 @@ impl Tar {
         let mut head = [0; 512];
         let n = crate::fs::open_regular(path)?.read(&mut head).at("read", path)?;
         let codec = Codec::sniff(&head[..n]);
-        if codec == Codec::None && (n < 512 || (&head[257..262] != b"ustar" && head[..512].iter().any(|b| *b != 0))) {
-            return Err(Error::new(Kind::Model, format!("`{}` is not a tar archive", show(path)))
-                .hint("give a folder, or a tar of a file system that is plain or compressed with gzip or zstd"));
+        if codec == Codec::None
+            && (n < 512 || (&head[257..262] != b"ustar" && head[..512].iter().any(|b| *b != 0)))
+        {
+            return Err(Error::new(Kind::Model, format!("`{}` is not a tar archive", show(path))).hint(
+                "give a folder, or a tar of a file system that is plain or compressed with gzip or zstd",
+            ));
         }
         let mut stored = Hashing::new(crate::fs::open_regular(path)?);
         let diff_id = {
@@ -286,7 +305,11 @@ impl Tar {
         // What follows the compressed content belongs to the blob as well.
         io::copy(&mut stored, &mut io::sink()).at("read", path)?;
         let (digest, size, _): (Digest, u64, _) = stored.finish();
-        Ok(Self { path: path.to_owned(), descriptor: Descriptor::new(codec.media_type(), digest, size), diff_id })
+        Ok(Self {
+            path: path.to_owned(),
+            descriptor: Descriptor::new(codec.media_type(), digest, size),
+            diff_id,
+        })
     }
 
     /// The diff id of the tar inside.
@@ -309,7 +332,11 @@ fn check_entries(from: &mut dyn Read, path: &Path) -> Result<()> {
         if name.split(|b| *b == b'/').any(|part| part == b"..") {
             return Err(Error::new(
                 Kind::Model,
-                format!("`{}` holds the path `{}`, which leaves the root", show(path), crate::error::show_bytes(&name)),
+                format!(
+                    "`{}` holds the path `{}`, which leaves the root",
+                    show(path),
+                    crate::error::show_bytes(&name)
+                ),
             ));
         }
     }
@@ -323,7 +350,11 @@ impl Blob for Tar {
 
     fn open(&self) -> Result<Box<dyn Read + Send + '_>> {
         let file = crate::fs::open_regular(&self.path)?;
-        Ok(Box::new(Verify::new(file, &self.descriptor, format!("`{}` changed since it was hashed", show(&self.path)))))
+        Ok(Box::new(Verify::new(
+            file,
+            &self.descriptor,
+            format!("`{}` changed since it was hashed", show(&self.path)),
+        )))
     }
 }
 
@@ -386,7 +417,10 @@ mod tests {
         assert_eq!(plain.diff_id(), DiffId(Digest::of(&bytes)));
         assert_eq!(zipped.diff_id(), plain.diff_id());
         assert_eq!(zipped.descriptor().digest, Digest::of(&gz));
-        assert_eq!(crate::pack::hash(&Folder::scan(&d.path().join("root"), 1).unwrap(), &Quiet).unwrap().diff_id, plain.diff_id());
+        assert_eq!(
+            crate::pack::hash(&Folder::scan(&d.path().join("root"), 1).unwrap(), &Quiet).unwrap().diff_id,
+            plain.diff_id()
+        );
     }
 
     #[test]
@@ -395,7 +429,12 @@ mod tests {
         let path = d.path().join("x.tar");
         std::fs::write(&path, "not a tar").unwrap();
         assert!(Tar::open(&path).is_err());
-        let mut bytes = tar::header(b"a", &tar::Kind::File { size: 5000 }, tar::Stamp { mode: 0o644, uid: 0, gid: 0, mtime: 1 }, &[]);
+        let mut bytes = tar::header(
+            b"a",
+            &tar::Kind::File { size: 5000 },
+            tar::Stamp { mode: 0o644, uid: 0, gid: 0, mtime: 1 },
+            &[],
+        );
         bytes.extend([1; 100]);
         std::fs::write(&path, &bytes).unwrap();
         assert_eq!(Tar::open(&path).err().unwrap().kind(), Kind::Integrity);

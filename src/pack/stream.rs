@@ -120,7 +120,10 @@ pub(super) fn open(tree: &Tree, from: &[u8], size: u64) -> Result<Content> {
     let entry = tree.get(from).filter(|e| matches!(e.kind, EntryKind::File { .. })).ok_or_else(|| {
         Error::new(
             Kind::Model,
-            format!("the plan names the file `{}`, which the model does not have", crate::error::show_bytes(from)),
+            format!(
+                "the plan names the file `{}`, which the model does not have",
+                crate::error::show_bytes(from)
+            ),
         )
     })?;
     let content = Content::open(entry)?;

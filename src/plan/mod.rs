@@ -185,7 +185,10 @@ impl LayerPlan {
 
     /// Number of its files.
     pub fn files(&self) -> usize {
-        self.entries.iter().filter(|e| matches!(e.kind, PlanKind::File { .. } | PlanKind::Inline { .. })).count()
+        self.entries
+            .iter()
+            .filter(|e| matches!(e.kind, PlanKind::File { .. } | PlanKind::Inline { .. }))
+            .count()
     }
 
     /// What it is, for people: `weights model.onnx`, `code+config, 12 files`.

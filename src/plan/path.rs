@@ -20,8 +20,11 @@ impl ImagePath {
         let bytes = bytes.into();
         let bad = |part: &[u8]| part.is_empty() || part == b"." || part == b".." || part.contains(&0);
         if bytes.split(|b| *b == b'/').any(bad) {
-            return Err(Error::new(Kind::Model, format!("`{}` is not a path inside an image", show_bytes(&bytes)))
-                .hint("it has to be relative, without empty parts, `.` and `..`"));
+            return Err(Error::new(
+                Kind::Model,
+                format!("`{}` is not a path inside an image", show_bytes(&bytes)),
+            )
+            .hint("it has to be relative, without empty parts, `.` and `..`"));
         }
         Ok(Self(bytes))
     }

@@ -47,7 +47,11 @@ pub fn layers(m: &Material<'_>) -> Result<Vec<LayerPlan>> {
     if room < NEEDED {
         return Err(Error::new(
             Kind::Model,
-            format!("the base has {} layers, at most {} leave room for a model", m.base_layers, BUDGET - NEEDED),
+            format!(
+                "the base has {} layers, at most {} leave room for a model",
+                m.base_layers,
+                BUDGET - NEEDED
+            ),
         )
         .hint("squash the base, or choose another one"));
     }
@@ -117,13 +121,18 @@ fn layer(m: &Material<'_>, files: &[&Entry]) -> Result<LayerPlan> {
             EntryKind::Dir => PlanKind::Dir,
             EntryKind::File { stamp, executable } => {
                 roles.insert((m.role)(&file.path));
-                PlanKind::File { from: ImagePath::new(&file.path[..])?, size: stamp.size, executable: *executable }
+                PlanKind::File {
+                    from: ImagePath::new(&file.path[..])?,
+                    size: stamp.size,
+                    executable: *executable,
+                }
             }
             EntryKind::Link { target } => PlanKind::Link { target: ImagePath::link_target(&target[..]) },
         };
         entries.insert(path, kind);
     }
-    let role = if roles.is_empty() { "other".to_owned() } else { roles.into_iter().collect::<Vec<_>>().join("+") };
+    let role =
+        if roles.is_empty() { "other".to_owned() } else { roles.into_iter().collect::<Vec<_>>().join("+") };
     Ok(finish(role, m.compression, entries))
 }
 
@@ -176,7 +185,13 @@ mod tests {
         let d = tempfile::tempdir().unwrap();
         let t = tree(
             d.path(),
-            &[("a.bin", OWN_LAYER), ("b.bin", OWN_LAYER - 1), ("c/x.py", 5), ("c/y.txt", GROUPED - 1), ("z.bin", 40 << 20)],
+            &[
+                ("a.bin", OWN_LAYER),
+                ("b.bin", OWN_LAYER - 1),
+                ("c/x.py", 5),
+                ("c/y.txt", GROUPED - 1),
+                ("z.bin", 40 << 20),
+            ],
         );
         std::fs::create_dir(d.path().join("void")).unwrap();
         let t2 = tree(d.path(), &[]);
@@ -208,15 +223,20 @@ mod tests {
     fn more_big_files_than_the_budget_go_in_runs_of_path_order() {
         let d = tempfile::tempdir().unwrap();
         let names: Vec<String> = (0..300).map(|i| format!("shard-{i:03}.bin")).collect();
-        let files: Vec<(&str, u64)> =
-            names.iter().enumerate().map(|(i, n)| (n.as_str(), OWN_LAYER + (i as u64 % 7) * (9 << 20))).collect();
+        let files: Vec<(&str, u64)> = names
+            .iter()
+            .enumerate()
+            .map(|(i, n)| (n.as_str(), OWN_LAYER + (i as u64 % 7) * (9 << 20)))
+            .collect();
         let t = tree(d.path(), &files);
         for base in [0, 10, 100, 116] {
             let layers = split(&t, base).unwrap();
             assert!(layers.len() + base <= BUDGET, "{} over {base}", layers.len());
             let order: Vec<&ImagePath> = layers
                 .iter()
-                .flat_map(|l| l.entries.iter().filter(|e| matches!(e.kind, PlanKind::File { .. })).map(|e| &e.path))
+                .flat_map(|l| {
+                    l.entries.iter().filter(|e| matches!(e.kind, PlanKind::File { .. })).map(|e| &e.path)
+                })
                 .collect();
             assert_eq!(order.len(), 300);
             assert!(order.is_sorted());

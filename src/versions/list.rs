@@ -60,7 +60,8 @@ pub fn from_tags(tags: &[String]) -> Collection {
     let mut versions: Vec<Row> = contents
         .into_iter()
         .filter_map(|(digits, numbers)| {
-            let mut tags = numbers.iter().map(|n| Name::Version { number: *n, digits: digits.clone() }.to_string());
+            let mut tags =
+                numbers.iter().map(|n| Name::Version { number: *n, digits: digits.clone() }.to_string());
             let number = *numbers.first()?;
             let tie = owners.get(&number).is_some_and(|o| o.len() > 1);
             Some(Row { number, tag: tags.next()?, also: tags.collect(), tie })

@@ -69,7 +69,13 @@ fn lowest(repository: &dyn Repository, names: &[String], digest: &Digest) -> Res
             let Name::Version { number, digits: found } = Name::parse(tag) else { continue };
             // Sixteen digits find it, the full digest decides.
             if found == digits && repository.resolve(tag)?.is_some_and(|d| d.digest == *digest) {
-                return Ok(Some(Published { number, tag: tag.clone(), digest: *digest, existed: true, tie: row.tie }));
+                return Ok(Some(Published {
+                    number,
+                    tag: tag.clone(),
+                    digest: *digest,
+                    existed: true,
+                    tie: row.tie,
+                }));
             }
         }
     }

@@ -36,8 +36,11 @@ impl Selector {
             if hex.len() >= SHORTEST_PREFIX && is_hex(hex) {
                 return Ok(Self::Prefix(hex.to_owned()));
             }
-            return Err(Error::new(Kind::Usage, format!("`{}` is not a digest", show_bytes(text.as_bytes())))
-                .hint(format!("give at least {SHORTEST_PREFIX} lower-case hex digits after `sha256:`")));
+            return Err(Error::new(
+                Kind::Usage,
+                format!("`{}` is not a digest", show_bytes(text.as_bytes())),
+            )
+            .hint(format!("give at least {SHORTEST_PREFIX} lower-case hex digits after `sha256:`")));
         }
         if tag::looks_like_number(text) {
             let digits = text.strip_prefix('v').unwrap_or(text);
@@ -54,7 +57,11 @@ fn is_hex(s: &str) -> bool {
 }
 
 /// What a selector means in a repository: the descriptor, and the name that it was found by.
-pub fn select(repository: &dyn Repository, what: &str, selector: &Selector) -> Result<(Descriptor, Option<String>)> {
+pub fn select(
+    repository: &dyn Repository,
+    what: &str,
+    selector: &Selector,
+) -> Result<(Descriptor, Option<String>)> {
     let missing = |wanted: &str, found: &list::Collection| {
         let mut e = Error::new(Kind::Usage, format!("`{what}` has no {wanted}"));
         if let Some(last) = found.versions.last() {
@@ -89,7 +96,10 @@ pub fn select(repository: &dyn Repository, what: &str, selector: &Selector) -> R
             if tag.len() >= SHORTEST_PREFIX && is_hex(tag) {
                 return select(repository, what, &Selector::Prefix(tag.clone()));
             }
-            Err(missing(&format!("version or alias `{}`", show_bytes(tag.as_bytes())), &super::collection(repository)?))
+            Err(missing(
+                &format!("version or alias `{}`", show_bytes(tag.as_bytes())),
+                &super::collection(repository)?,
+            ))
         }
         Selector::Prefix(prefix) => {
             let all = super::collection(repository)?;
@@ -119,9 +129,12 @@ pub fn select(repository: &dyn Repository, what: &str, selector: &Selector) -> R
             let all = super::collection(repository)?;
             let number = match selector {
                 Selector::Number(n) => *n,
-                _ => all.versions.iter().flat_map(|r| std::iter::once(&r.tag).chain(&r.also)).fold(0, |max, t| {
-                    if let Name::Version { number, .. } = Name::parse(t) { max.max(number) } else { max }
-                }),
+                _ => all.versions.iter().flat_map(|r| std::iter::once(&r.tag).chain(&r.also)).fold(
+                    0,
+                    |max, t| {
+                        if let Name::Version { number, .. } = Name::parse(t) { max.max(number) } else { max }
+                    },
+                ),
             };
             let hits: Vec<&str> = all
                 .versions

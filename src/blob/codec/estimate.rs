@@ -31,7 +31,8 @@ pub fn deflated(bytes: &[u8]) -> u64 {
         let before = last[slot] as usize;
         last[slot] = u32::try_from(i).unwrap_or(u32::MAX);
         if before < i && i - before <= WINDOW {
-            let length = bytes[i..].iter().take(LONGEST).zip(&bytes[before..]).take_while(|(a, b)| a == b).count();
+            let length =
+                bytes[i..].iter().take(LONGEST).zip(&bytes[before..]).take_while(|(a, b)| a == b).count();
             if length >= 4 {
                 matches += 1;
                 i += length;

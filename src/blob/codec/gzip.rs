@@ -62,9 +62,9 @@ impl<R: Read> Gzip<R> {
                     .chunks_mut(share)
                     .map(|mine| scope.spawn(move || mine.iter_mut().try_for_each(Block::deflate)))
                     .collect();
-                running
-                    .into_iter()
-                    .try_for_each(|t| t.join().unwrap_or_else(|_| Err(io::Error::other("a compressing thread died"))))
+                running.into_iter().try_for_each(|t| {
+                    t.join().unwrap_or_else(|_| Err(io::Error::other("a compressing thread died")))
+                })
             })?;
         }
         self.out.clear();

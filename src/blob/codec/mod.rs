@@ -88,7 +88,8 @@ impl FromStr for Codec {
 
     fn from_str(s: &str) -> Result<Self> {
         CODECS.iter().copied().find(|c| c.to_string() == s).ok_or_else(|| {
-            Error::new(Kind::Usage, format!("`{s}` is not a compression")).hint("use auto, none, gzip or zstd")
+            Error::new(Kind::Usage, format!("`{s}` is not a compression"))
+                .hint("use auto, none, gzip or zstd")
         })
     }
 }
