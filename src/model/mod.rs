@@ -2,6 +2,7 @@
 
 pub mod contract;
 pub mod definition;
+pub mod ignore;
 pub mod tree;
 
 pub use contract::{Contract, DType, Known, Shape, Signature, Tensor};
