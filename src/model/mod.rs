@@ -3,6 +3,7 @@
 pub mod contract;
 pub mod definition;
 pub mod ignore;
+pub mod secrets;
 pub mod tree;
 
 pub use contract::{Contract, DType, Known, Shape, Signature, Tensor};
