@@ -3,6 +3,7 @@
 pub mod contract;
 pub mod definition;
 pub mod ignore;
+pub mod payload;
 pub mod secrets;
 pub mod tree;
 
