@@ -1,6 +1,10 @@
 //! What is in a model directory: the files, what the author declared, and what the files tell.
 
 pub mod contract;
+pub mod definition;
+pub mod ignore;
+pub mod payload;
+pub mod secrets;
 pub mod tree;
 
 pub use contract::{Contract, DType, Known, Shape, Signature, Tensor};
