@@ -72,6 +72,7 @@ pub struct Input<'s> {
     source: &'s dyn Source,
     window: RefCell<Window>,
     left: Cell<u64>,
+    cut: bool,
 }
 
 /// The piece of the source that is in memory.
@@ -85,7 +86,13 @@ impl<'s> Input<'s> {
     /// Begins to read a source, of which at most `budget` bytes may be read.
     pub fn new(source: &'s dyn Source, budget: u64) -> Self {
         let window = Window { at: 0, bytes: Vec::new(), next_read: FIRST_READ };
-        Self { source, window: RefCell::new(window), left: Cell::new(budget) }
+        Self { source, window: RefCell::new(window), left: Cell::new(budget), cut: false }
+    }
+
+    /// As [`Input::new`], but a length that reaches beyond its message is cut at its end: for a look
+    /// at what a file was before it was truncated.
+    pub fn lenient(source: &'s dyn Source, budget: u64) -> Self {
+        Self { cut: true, ..Self::new(source, budget) }
     }
 
     /// The whole source as one message.
@@ -225,7 +232,10 @@ impl<'i> Message<'i> {
     fn span(&mut self) -> Result<Self> {
         let start = self.at;
         let length = self.varint()?;
-        let end = self.at.checked_add(length).filter(|e| *e <= self.end);
+        let end = match self.at.checked_add(length).filter(|e| *e <= self.end) {
+            None if self.input.cut => Some(self.end),
+            end => end,
+        };
         let Some(end) = end else {
             let left = self.size();
             return Err(self.fault(start, format_args!("a value claims {length} bytes, {left} are left")));
