@@ -2,8 +2,10 @@
 
 pub mod contract;
 pub mod definition;
+pub mod format;
 pub mod ignore;
 pub mod payload;
+pub mod pb;
 pub mod secrets;
 pub mod tree;
 

@@ -7,12 +7,19 @@
 //! dimension of `None` is unknown; the three are never confused. Names are unique within one side
 //! of a signature.
 
+pub mod json;
+pub mod protobin;
+
+mod compare;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
+
+pub use compare::{Comparison, Contradiction, compare};
 
 /// How a name, dtype or shape is known, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,0 +1,239 @@
+//! Which model a tree holds, and everything that its files tell.
+//!
+//! The search looks at the top first, then one folder down, then two, and stops at the first level
+//! where it finds anything. Two models on one level are an error that names both: which one is
+//! meant is the author's to say.
+//!
+//! Invariant: a broken model is not the same as none. What was recognised but could not be read has
+//! a [`Detection::failure`], so that a build with a declared contract can go on.
+
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use crate::error::{Error, Kind, Result, show_bytes};
+use crate::model::contract::Contract;
+use crate::model::format::impostor::{self, Impostor};
+use crate::model::format::{BUDGET, Candidate, FORMATS, Finding, Format, Reading, Role, folder};
+use crate::model::tree::{EntryKind, Tree, join_lexically};
+
+/// What the user said about which model is meant.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Choice<'a> {
+    /// Only models of this format.
+    pub framework: Option<&'a str>,
+    /// Only the model in this folder or file of the tree.
+    pub path: Option<&'a [u8]>,
+}
+
+/// The model of a tree, and what is known about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detection {
+    /// The name of the format.
+    pub format: &'static str,
+    /// The model's root inside the tree: a folder, empty for the top, or a file.
+    pub location: Vec<u8>,
+    /// The file that was recognised.
+    pub file: Vec<u8>,
+    /// What it was recognised by.
+    pub evidence: String,
+    /// The contract; `None` where the files hold none or could not be read.
+    pub contract: Option<Contract>,
+    /// What else the files tell.
+    pub facts: BTreeMap<String, String>,
+    /// What the author should look at.
+    pub findings: Vec<Finding>,
+    /// What the user should know about the detection.
+    pub warnings: Vec<String>,
+    /// Paths of the tree without which the model does not work, besides `file`.
+    pub required: Vec<Vec<u8>>,
+    /// Why the model could not be read; `None` where it was.
+    pub failure: Option<String>,
+}
+
+impl Detection {
+    /// What a file of the tree is for.
+    pub fn role(&self, path: &[u8]) -> Role {
+        if self.required.iter().any(|r| r == path) {
+            return Role::Weights;
+        }
+        // With its weights in files of their own, what remains is the graph.
+        if path == self.file && !self.required.is_empty() {
+            return Role::Graph;
+        }
+        let format = FORMATS.iter().find(|f| f.name() == self.format);
+        format.and_then(|f| f.role(path)).unwrap_or_else(|| Role::by_name(path))
+    }
+}
+
+impl Serialize for Detection {
+    /// Paths are shown as to people: bytes that are not UTF-8 are escaped.
+    fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut out = s.serialize_struct("Detection", 10)?;
+        out.serialize_field("format", self.format)?;
+        out.serialize_field("location", &show_bytes(&self.location))?;
+        out.serialize_field("file", &show_bytes(&self.file))?;
+        out.serialize_field("evidence", &self.evidence)?;
+        out.serialize_field("contract", &self.contract)?;
+        out.serialize_field("facts", &self.facts)?;
+        out.serialize_field("findings", &self.findings)?;
+        out.serialize_field("warnings", &self.warnings)?;
+        out.serialize_field("required", &self.required.iter().map(|p| show_bytes(p)).collect::<Vec<_>>())?;
+        out.serialize_field("failure", &self.failure)?;
+        out.end()
+    }
+}
+
+/// Finds the model of a tree and reads it; `None` where no format knows any of the files.
+///
+/// Fails where several models are found, where the choice names what is not there, and where the
+/// file system fails. A model that is broken is no failure of the search.
+pub fn detect(tree: &Tree, choice: &Choice<'_>) -> Result<Option<Detection>> {
+    let formats = chosen_formats(choice.framework)?;
+    let (base, only) = chosen_place(tree, choice.path)?;
+    let levels = folder::levels(tree, &base, only.as_deref());
+    let mut impostors = Vec::new();
+    for level in &levels {
+        let mut found = Vec::new();
+        let mut here = Vec::new();
+        for folder in level {
+            for format in &formats {
+                found.extend(format.detect(folder)?);
+            }
+            here.extend(impostor::all(folder, &formats)?);
+        }
+        here.retain(|i| !found.iter().any(|c| c.file == i.path));
+        impostors.extend(here);
+        match found.as_slice() {
+            [] => {}
+            [one] => return read(tree, one, impostors).map(Some),
+            several => return Err(ambiguous(several)),
+        }
+    }
+    if let Some(first) = impostors.first() {
+        return Ok(Some(stand_in(first.clone(), impostors)));
+    }
+    match choice.framework {
+        None => Ok(None),
+        Some(name) => {
+            Err(Error::new(Kind::Model, format!("no model of the format `{name}` is in the files")).hint(
+                "leave `--framework` out to see what is found, or name the model's place with `--model PATH`",
+            ))
+        }
+    }
+}
+
+fn chosen_formats(framework: Option<&str>) -> Result<Vec<&'static dyn Format>> {
+    let Some(name) = framework else { return Ok(FORMATS.to_vec()) };
+    let chosen: Vec<_> = FORMATS.iter().copied().filter(|f| f.name() == name).collect();
+    if chosen.is_empty() {
+        let known: Vec<&str> = FORMATS.iter().map(|f| f.name()).collect();
+        return Err(Error::new(
+            Kind::Usage,
+            format!("`{}` is not a format that can be read", show_bytes(name.as_bytes())),
+        )
+        .hint(format!("the formats are: {}", known.join(", "))));
+    }
+    Ok(chosen)
+}
+
+/// The folder where the search starts, and the one file that it sees, if a file was chosen.
+fn chosen_place(tree: &Tree, path: Option<&[u8]>) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+    let Some(path) = path else { return Ok((Vec::new(), None)) };
+    let missing = || {
+        Error::new(Kind::Model, format!("there is no `{}` among the model's files", show_bytes(path))).hint(
+            "`--model` takes a path relative to the model directory, of a file or folder that is packed",
+        )
+    };
+    let path = join_lexically(b"", path).ok_or_else(missing)?;
+    if let Some((folder, name)) = folder::as_file(tree, &path) {
+        return Ok((folder.to_vec(), Some(name.to_vec())));
+    }
+    if folder::is_folder(tree, &path) { Ok((path, None)) } else { Err(missing()) }
+}
+
+fn ambiguous(found: &[Candidate]) -> Error {
+    let place = |c: &Candidate| match c.location.as_slice() {
+        b"" => "the top folder".to_owned(),
+        path => format!("`{}`", show_bytes(path)),
+    };
+    let list: Vec<String> =
+        found.iter().take(20).map(|c| format!("{} in {} ({})", c.format, place(c), c.evidence)).collect();
+    let more = if found.len() > 20 { ", …" } else { "" };
+    let same_format = found.iter().all(|c| c.format == found[0].format);
+    let flags = if same_format { "`--model PATH`" } else { "`--framework NAME` or `--model PATH`" };
+    Error::new(
+        Kind::Model,
+        format!("ambiguous: the files hold {} models: {}{more}", found.len(), list.join(", ")),
+    )
+    .hint(format!("say which one is meant with {flags}, or select the files of one model as the payload"))
+}
+
+fn read(tree: &Tree, candidate: &Candidate, impostors: Vec<Impostor>) -> Result<Detection> {
+    let format = FORMATS.iter().find(|f| f.name() == candidate.format);
+    let reading = match format {
+        Some(format) => format.read(tree, candidate, BUDGET),
+        None => Ok(Reading::default()),
+    };
+    let (reading, failure) = match reading {
+        Ok(reading) => (reading, None),
+        Err(e) if e.kind() == Kind::Model => {
+            let e = e.context(format!("cannot read `{}`", show_bytes(&candidate.file)));
+            (Reading::default(), Some(e.to_string()))
+        }
+        Err(e) => return Err(e),
+    };
+    let mut d = Detection {
+        format: candidate.format,
+        location: candidate.location.clone(),
+        file: candidate.file.clone(),
+        evidence: candidate.evidence.clone(),
+        contract: reading.contract,
+        facts: reading.facts,
+        findings: reading.findings,
+        warnings: candidate.warnings.clone(),
+        required: reading.required,
+        failure,
+    };
+    d.warnings.extend(reading.warnings);
+    d.findings.extend(impostors.into_iter().map(|i| i.finding));
+    weights_that_are_pointers(tree, &mut d)?;
+    Ok(d)
+}
+
+/// A model whose graph is there may still have pointers in the place of its weights.
+fn weights_that_are_pointers(tree: &Tree, d: &mut Detection) -> Result<()> {
+    let mut found = Vec::new();
+    for (path, entry) in tree.files() {
+        let EntryKind::File { stamp, .. } = &entry.kind else { continue };
+        if stamp.size == 0
+            || stamp.size >= impostor::MAX_POINTER
+            || path == d.file
+            || d.role(path) != Role::Weights
+        {
+            continue;
+        }
+        let head = tree.open(path)?.head(128)?;
+        found.extend(impostor::known(path, stamp.size, &head).filter(|f| f.code == "lfs-pointer"));
+    }
+    found.retain(|f| !d.findings.contains(f));
+    d.findings.extend(found);
+    Ok(())
+}
+
+/// What is said where only something else stands in a model's place.
+fn stand_in(first: Impostor, all: Vec<Impostor>) -> Detection {
+    Detection {
+        format: first.format,
+        location: first.path.clone(),
+        file: first.path,
+        evidence: format!("its name only, which is one of {}", first.format),
+        contract: None,
+        facts: BTreeMap::new(),
+        failure: Some(first.finding.message),
+        findings: all.into_iter().map(|i| i.finding).collect(),
+        warnings: Vec::new(),
+        required: Vec::new(),
+    }
+}

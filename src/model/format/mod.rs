@@ -1,0 +1,148 @@
+//! Formats: how one framework's files are recognised, and what they tell about the model.
+//!
+//! A [`Format`] looks at folders and says where a model of its kind lies ([`Candidate`]), reads the
+//! contract from it ([`Reading`]) and tells which file plays which [`Role`]. [`detect`] asks all of
+//! [`FORMATS`] and settles on one model. Nothing here runs, imports or unpickles anything, and no
+//! weights are read.
+//!
+//! Adding a format: a module here, one line in [`FORMATS`], and models with a `truth.json` in
+//! `testdata/models`, which the test of all formats then finds by itself.
+//!
+//! Invariants: content decides, a file's name never alone; each name, dtype and shape says how it is
+//! known; a file that is broken gives an error or a finding, never a guess.
+
+mod detection;
+mod folder;
+mod impostor;
+pub mod onnx;
+mod role;
+pub mod tensorflow;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::model::contract::Contract;
+use crate::model::tree::Tree;
+
+pub use detection::{Choice, Detection, detect};
+pub use folder::{File, Folder};
+pub use role::Role;
+
+/// Every format that floe knows.
+pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx];
+
+/// How many bytes of one model are read for inference at most; weights are skipped, not read.
+pub const BUDGET: u64 = 64 << 20;
+/// The most facts that are kept of one model.
+pub const MAX_FACTS: usize = 10_000;
+/// The longest name, key or text in bytes that is read from a model.
+pub const MAX_TEXT: usize = 1 << 20;
+/// The most dimensions of one tensor.
+pub const MAX_RANK: usize = 64;
+/// The most entries of one map and the most tensors of one contract.
+pub const MAX_ENTRIES: usize = 100_000;
+
+/// One framework's files.
+pub trait Format: Sync {
+    /// Its name, as `--framework` takes it.
+    fn name(&self) -> &'static str;
+
+    /// The models of this format that lie directly in a folder, or are the folder.
+    fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>>;
+
+    /// Reads a model that was found, of which at most `budget` bytes may be read.
+    ///
+    /// Fails where the files are broken; what is merely odd is a finding.
+    fn read(&self, tree: &Tree, candidate: &Candidate, budget: u64) -> Result<Reading>;
+
+    /// Whether a file of this name should hold a model of this format, so that one which does not
+    /// (a pointer, a saved error page) can be told for what it is.
+    fn expects(&self, name: &[u8]) -> bool;
+
+    /// What a file of the tree is for, where this format knows better than its extension tells.
+    fn role(&self, path: &[u8]) -> Option<Role>;
+}
+
+/// A model that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The name of its format.
+    pub format: &'static str,
+    /// Which of the format's shapes it has, for [`Format::read`].
+    pub variant: &'static str,
+    /// The model's root inside the tree: a folder, empty for the top, or a file.
+    pub location: Vec<u8>,
+    /// The file that was recognised.
+    pub file: Vec<u8>,
+    /// What it was recognised by.
+    pub evidence: String,
+    /// What the user should know about the choice of this place.
+    pub warnings: Vec<String>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// May keep the model from being served.
+    Warning,
+    /// Will keep the model from being served, or is a danger.
+    Error,
+}
+
+/// Something about a model that its author should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable name of its kind, in kebab case.
+    pub code: &'static str,
+    /// What was found, and where.
+    pub message: String,
+}
+
+/// What a model's files tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The contract; `None` where the files hold none.
+    pub contract: Option<Contract>,
+    /// What else is known: versions, operators, names inside the graph.
+    pub facts: BTreeMap<String, String>,
+    /// What the author should look at.
+    pub findings: Vec<Finding>,
+    /// What the user should know about the reading.
+    pub warnings: Vec<String>,
+    /// Paths of the tree without which the model does not work, besides the one that was read.
+    pub required: Vec<Vec<u8>>,
+}
+
+impl Reading {
+    /// Adds a fact, unless it is blank or there are too many.
+    pub fn fact(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        let value = value.into();
+        if !value.is_empty() && self.facts.len() < MAX_FACTS {
+            self.facts.insert(key.into(), value);
+        }
+    }
+
+    /// Adds a finding.
+    pub fn find(&mut self, severity: Severity, code: &'static str, message: impl Into<String>) {
+        if self.findings.len() < MAX_FACTS {
+            self.findings.push(Finding { severity, code, message: message.into() });
+        }
+    }
+}
+
+/// A path of the tree from a folder and what lies in it.
+pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
+}
+
+/// The last component of a path of the tree.
+pub fn file_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|b| *b == b'/').next().unwrap_or(path)
+}

@@ -1,0 +1,256 @@
+//! A `ModelProto` and its graph, as far as contract, facts and packing need them.
+//!
+//! Nodes and weights are kept as ranges of the file; their content is read by those who ask.
+//! Field numbers: onnx/onnx.proto. The keys of facts about the model are those of Hydrosphere
+//! Serving.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Kind, Result};
+use crate::model::format::onnx::types::{self, ValueInfo};
+use crate::model::format::{MAX_ENTRIES, MAX_RANK, MAX_TEXT, Reading};
+use crate::model::pb::Message;
+
+/// The most nodes and the most weights of a model.
+const MAX_NODES: usize = 1_000_000;
+/// How many values of a small integer weight are kept, since shapes may be computed from them.
+const MAX_VALUES: usize = 64;
+
+/// A model.
+pub(super) struct Model<'i> {
+    pub ir_version: i64,
+    /// Versions of operator sets by domain; the standard one is `ai.onnx`.
+    pub opsets: BTreeMap<String, i64>,
+    pub graph: Graph<'i>,
+    pub functions: Vec<Message<'i>>,
+    /// Graphs for training, which may hold weights too.
+    pub training: Vec<Message<'i>>,
+}
+
+/// A graph.
+#[derive(Default)]
+pub(super) struct Graph<'i> {
+    pub nodes: Vec<Message<'i>>,
+    /// By name; sparse ones have no content here.
+    pub initializers: BTreeMap<String, Option<Message<'i>>>,
+    /// Weights whose content may lie in other files, sparse ones too.
+    pub weights: Vec<Message<'i>>,
+    pub inputs: Vec<ValueInfo>,
+    pub outputs: Vec<ValueInfo>,
+    pub values: Vec<ValueInfo>,
+}
+
+/// The name of a domain; the standard one may be written in two ways.
+pub(super) fn domain(name: &str) -> &str {
+    if name.is_empty() { "ai.onnx" } else { name }
+}
+
+impl<'i> Model<'i> {
+    /// Reads a model and its facts.
+    pub(super) fn read(mut message: Message<'i>, reading: &mut Reading) -> Result<Self> {
+        let mut ir_version = 0;
+        let mut opsets = BTreeMap::new();
+        let mut graph = None;
+        let mut functions = Vec::new();
+        let mut training = Vec::new();
+        while let Some(field) = message.next()? {
+            match field.number {
+                1 => ir_version = field.int()?,
+                2 => reading.fact("onnx.producerName", field.text(MAX_TEXT)?),
+                3 => reading.fact("onnx.producerVersion", field.text(MAX_TEXT)?),
+                4 => reading.fact("onnx.domain", field.text(MAX_TEXT)?),
+                5 => reading.fact("onnx.modelVersion", field.int()?.to_string()),
+                6 => reading.fact("onnx.docString", field.text(MAX_TEXT)?),
+                7 => graph = Some(read_graph(field.message()?, reading)?),
+                8 if opsets.len() < MAX_ENTRIES => {
+                    let (name, version) = opset(field.message()?)?;
+                    opsets.insert(domain(&name).to_owned(), version);
+                }
+                14 => {
+                    let (key, value) = text_entry(field.message()?)?;
+                    reading.fact(format!("onnx.metadata.{key}"), value);
+                }
+                20 if training.len() < MAX_ENTRIES => training.push(field.message()?),
+                25 if functions.len() < MAX_ENTRIES => functions.push(field.message()?),
+                _ => {}
+            }
+        }
+        let Some(graph) = graph else { return Err(Error::new(Kind::Model, "the ONNX model has no graph")) };
+        reading.fact("onnx.irVersion", ir_version.to_string());
+        for (name, version) in &opsets {
+            reading.fact(format!("onnx.opset.{name}"), version.to_string());
+        }
+        if !functions.is_empty() {
+            reading.fact("onnx.functions", functions.len().to_string());
+        }
+        if !training.is_empty() {
+            reading.fact("onnx.trainingGraphs", training.len().to_string());
+        }
+        reading.fact("onnx.nodes", graph.nodes.len().to_string());
+        Ok(Self { ir_version, opsets, graph, functions, training })
+    }
+}
+
+fn opset(mut message: Message<'_>) -> Result<(String, i64)> {
+    let (mut name, mut version) = (String::new(), 0);
+    while let Some(field) = message.next()? {
+        match field.number {
+            1 => name = field.text(MAX_TEXT)?,
+            2 => version = field.int()?,
+            _ => {}
+        }
+    }
+    Ok((name, version))
+}
+
+/// A `StringStringEntryProto`.
+pub(super) fn text_entry(mut message: Message<'_>) -> Result<(String, String)> {
+    let (mut key, mut value) = (String::new(), String::new());
+    while let Some(field) = message.next()? {
+        match field.number {
+            1 => key = field.text(MAX_TEXT)?,
+            2 => value = field.text(MAX_TEXT)?,
+            _ => {}
+        }
+    }
+    Ok((key, value))
+}
+
+fn read_graph<'i>(mut message: Message<'i>, reading: &mut Reading) -> Result<Graph<'i>> {
+    let mut graph = Graph::default();
+    let full = |n: usize, what: &str| {
+        (n >= MAX_NODES)
+            .then(|| Error::new(Kind::Model, format!("the graph has more than {MAX_NODES} {what}")))
+    };
+    while let Some(field) = message.next()? {
+        match field.number {
+            1 => {
+                full(graph.nodes.len(), "nodes").map_or(Ok(()), Err)?;
+                graph.nodes.push(field.message()?);
+            }
+            2 => reading.fact("onnx.graphName", field.text(MAX_TEXT)?),
+            5 => {
+                full(graph.weights.len(), "weights").map_or(Ok(()), Err)?;
+                let weight = field.message()?;
+                graph.initializers.insert(weight_name(weight)?, Some(weight));
+                graph.weights.push(weight);
+            }
+            15 => {
+                full(graph.weights.len(), "weights").map_or(Ok(()), Err)?;
+                for weight in sparse_parts(field.message()?)? {
+                    // The values carry the name of the whole.
+                    graph.initializers.entry(weight_name(weight)?).or_insert(None);
+                    graph.weights.push(weight);
+                }
+            }
+            11 | 12 | 13 => {
+                let list = match field.number {
+                    11 => &mut graph.inputs,
+                    12 => &mut graph.outputs,
+                    _ => &mut graph.values,
+                };
+                if field.number != 13 && list.len() >= MAX_ENTRIES {
+                    return Err(Error::new(
+                        Kind::Model,
+                        format!("the graph has more than {MAX_ENTRIES} inputs or outputs"),
+                    ));
+                }
+                if list.len() < MAX_ENTRIES {
+                    list.push(types::value_info(field.message()?)?);
+                }
+            }
+            _ => {}
+        }
+    }
+    unique(&graph.inputs, "input")?;
+    unique(&graph.outputs, "output")?;
+    Ok(graph)
+}
+
+/// Names are unique within one side; a graph where they are not cannot be called.
+fn unique(values: &[ValueInfo], side: &str) -> Result<()> {
+    let mut names: Vec<&str> = values.iter().map(|v| v.name.as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|w| w[0] == w[1]) {
+        None => Ok(()),
+        Some(twice) => {
+            let name = crate::error::show_bytes(twice[0].as_bytes());
+            Err(Error::new(Kind::Model, format!("the graph has the {side} `{name}` twice")))
+        }
+    }
+}
+
+/// The values and the indices of a `SparseTensorProto`.
+pub(super) fn sparse_parts(mut message: Message<'_>) -> Result<Vec<Message<'_>>> {
+    let mut parts = Vec::new();
+    while let Some(field) = message.next()? {
+        if matches!(field.number, 1 | 2) && parts.len() < 2 {
+            parts.push(field.message()?);
+        }
+    }
+    Ok(parts)
+}
+
+/// The name of a `TensorProto`; its content is skipped.
+fn weight_name(mut message: Message<'_>) -> Result<String> {
+    while let Some(field) = message.next()? {
+        if field.number == 8 {
+            return field.text(MAX_TEXT);
+        }
+    }
+    Ok(String::new())
+}
+
+/// What a `TensorProto` is, and its values where they are few and whole numbers.
+pub(super) struct Weight {
+    pub dtype: i64,
+    pub dims: Vec<i64>,
+    pub values: Option<Vec<i64>>,
+}
+
+/// Reads type and shape of a `TensorProto`, and its values where they are few whole numbers.
+pub(super) fn weight(mut message: Message<'_>) -> Result<Weight> {
+    let mut w = Weight { dtype: 0, dims: Vec::new(), values: None };
+    let mut values = Vec::new();
+    let mut raw = None;
+    let mut elsewhere = false;
+    while let Some(field) = message.next()? {
+        match field.number {
+            1 => field.append_ints(&mut w.dims, MAX_RANK)?,
+            2 => w.dtype = field.int()?,
+            // int32_data and int64_data.
+            5 | 7 if values.len() < MAX_VALUES => {
+                if field.append_ints(&mut values, MAX_VALUES).is_err() {
+                    return Ok(w);
+                }
+            }
+            9 => raw = Some(field.span()?),
+            14 => elsewhere = field.int()? != 0,
+            _ => {}
+        }
+    }
+    let count = w.dims.iter().try_fold(1i64, |n, d| n.checked_mul(*d).filter(|n| *n >= 0));
+    let Some(count) = count.and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= MAX_VALUES && !elsewhere)
+    else {
+        return Ok(w);
+    };
+    if let Some(raw) = raw.filter(|r| r.size() > 0) {
+        values = match w.dtype {
+            7 => {
+                raw.bytes(MAX_VALUES * 8)?.as_chunks::<8>().0.iter().map(|c| i64::from_le_bytes(*c)).collect()
+            }
+            6 => raw
+                .bytes(MAX_VALUES * 4)?
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|c| i32::from_le_bytes(*c).into())
+                .collect(),
+            _ => return Ok(w),
+        };
+    }
+    if matches!(w.dtype, 6 | 7) && values.len() == count {
+        w.values = Some(values);
+    }
+    Ok(w)
+}
