@@ -371,7 +371,7 @@ fn a_foreign_docker_archive_becomes_an_image_always_the_same() {
 
     let linked = from.resolve("@1").unwrap().unwrap();
     let linked = Manifest::parse(from.document(&linked).unwrap().bytes, None).unwrap();
-    assert_eq!(linked.layers, [first.clone()]);
+    assert_eq!(linked.layers, std::slice::from_ref(first));
     for absent in ["b", "a:3", "@2", "@x", &nowhere().digest.to_string()] {
         assert!(from.resolve(absent).unwrap().is_none(), "{absent}");
     }
