@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::archive::toc::{Range, Toc};
 use super::archive::{Archive, Flavor, MANIFEST_JSON, Naming};
-use super::entries::{Entries, Entry, MAX_INDEX, describe};
+use super::entries::{Entries, Entry, describe};
 use super::layout::INDEX;
 use super::{Document, Options, Source, missing, read_document};
 use crate::blob::{Blob, Verify};
@@ -63,7 +63,7 @@ impl OciArchive {
 
 /// The `index.json` of a tar, where there is one.
 pub(crate) fn entries_of(toc: &Toc) -> Result<Option<Entries>> {
-    match toc.small(INDEX, MAX_INDEX)? {
+    match toc.small(INDEX, MAX_MANIFEST as u64)? {
         Some(bytes) => Entries::parse(&bytes, &format!("`{INDEX}` in {}", toc.what())).map(Some),
         None => Ok(None),
     }

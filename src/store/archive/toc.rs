@@ -16,8 +16,10 @@ use crate::fs;
 
 /// The most entries that an archive may have.
 const MAX_ENTRIES: usize = 1 << 16;
-/// The longest name, link target or extended header.
+/// The longest extended header.
 const MAX_META: u64 = 1 << 20;
+/// The longest name or link target; longer ones no file system could hold.
+const MAX_NAME: usize = 4096;
 /// The longest chain of links that is followed; Docker's are one link long.
 const MAX_LINKS: usize = 8;
 
@@ -236,8 +238,8 @@ impl Toc {
         if raw.starts_with(b"/") {
             return Err(bad("is absolute"));
         }
-        if raw.len() as u64 > MAX_META || raw.contains(&0) {
-            return Err(bad("is no name"));
+        if raw.len() > MAX_NAME || raw.contains(&0) {
+            return Err(self.wrong(format!("a name has a NUL in it, or more than {MAX_NAME} bytes")));
         }
         let mut parts: Vec<&[u8]> = folder.split(|b| *b == b'/').filter(|p| !p.is_empty()).collect();
         let climbs = !folder.is_empty();
@@ -538,6 +540,8 @@ mod tests {
             Tar::default().add("pax", b'x', "", b"22 GNU.sparse.major=1\n").file("s", b"1").open().unwrap();
         assert!(sparse.find("s").is_err());
         refused(Tar::default().add("p", b'x', "", b"13 path=/abs\n").file("a", b""), "absolute");
+        let long = vec![b'x'; MAX_NAME + 1];
+        refused(Tar::default().add("L", b'L', "", &long).file("a", b""), "more than 4096");
         let huge = vec![b'x'; 1 + usize::try_from(MAX_META).unwrap()];
         refused(Tar::default().add("L", b'L', "", &huge).file("a", b""), "larger than");
     }
