@@ -3,10 +3,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod blob;
+pub mod build;
 pub mod error;
 pub mod event;
 pub mod fs;
 pub mod image;
+pub mod infer;
+pub mod inspect;
 pub mod model;
 pub mod oci;
 pub mod pack;

@@ -16,7 +16,9 @@ pub mod layout;
 pub mod location;
 pub mod memory;
 pub mod oci_archive;
+pub mod open;
 mod piece;
+pub mod registry;
 
 pub use disk::Options;
 pub use entries::Entry;
@@ -144,18 +146,24 @@ pub trait Repository: Source + Sink {
     }
 }
 
-/// Reads a document as the blob that it is.
-pub(crate) fn read_document(from: &dyn Source, descriptor: &Descriptor) -> Result<Document> {
-    if descriptor.size > MAX_MANIFEST as u64 {
-        let Descriptor { digest, size, .. } = descriptor;
+/// Reads a blob that should be small, whole and verified; more than `cap` bytes is an error.
+pub fn read_small(from: &dyn Source, descriptor: &Descriptor, cap: usize) -> Result<Vec<u8>> {
+    let Descriptor { digest, size, .. } = descriptor;
+    if *size > cap as u64 {
         return Err(Error::new(
             Kind::Integrity,
-            format!("the document {digest} has {size} bytes, at most {MAX_MANIFEST} are accepted"),
+            format!("the document {digest} has {size} bytes, at most {cap} are accepted"),
         ));
     }
     let mut bytes = Vec::new();
     let blob = from.blob(descriptor)?;
-    blob.open()?.read_to_end(&mut bytes).doing(format!("read the document {}", descriptor.digest))?;
+    blob.open()?.read_to_end(&mut bytes).doing(format!("read the document {digest}"))?;
+    Ok(bytes)
+}
+
+/// Reads a document as the blob that it is.
+pub(crate) fn read_document(from: &dyn Source, descriptor: &Descriptor) -> Result<Document> {
+    let bytes = read_small(from, descriptor, MAX_MANIFEST)?;
     let clean = Descriptor::new(descriptor.media_type.as_str(), descriptor.digest, descriptor.size);
     Ok(Document { descriptor: clean, bytes })
 }

@@ -22,7 +22,8 @@ fn tree(path: &Path) -> Tree {
 fn cases() -> Vec<(PathBuf, Value)> {
     let mut found = Vec::new();
     let list = |dir: &Path| -> Vec<PathBuf> {
-        let mut all: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+        let mut all: Vec<_> =
+            fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
         all.sort();
         all
     };
@@ -93,6 +94,10 @@ fn every_determinable_fact_of_every_model_is_right() {
         seen.push(found.format);
     }
     for format in FORMATS {
-        assert!(seen.contains(&format.name()), "no model of the format `{}` is in testdata/models", format.name());
+        assert!(
+            seen.contains(&format.name()),
+            "no model of the format `{}` is in testdata/models",
+            format.name()
+        );
     }
 }

@@ -12,7 +12,7 @@ const LADDER: &[&[&str]] = &[
     &["plan", "image"],
     &["pack", "store"],
     &["versions"],
-    &["build", "infer", "copy", "verify", "diff", "rebase", "serve"],
+    &["build", "infer", "inspect", "copy", "verify", "diff", "rebase", "serve"],
 ];
 
 fn rung(module: &str) -> usize {

@@ -150,8 +150,16 @@ impl Definition {
         }
     }
 
+    /// The definition of a model that nobody wrote one for.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::empty("") }
+    }
+
     /// `FILE:LINE:COLUMN` of a place in this definition, for errors about it.
     pub fn position(&self, place: Place) -> String {
+        if place == Place::COMMAND_LINE {
+            return "command line".to_owned();
+        }
         format!("{}:{}:{}", show_bytes(self.file.as_bytes()), place.line, place.column)
     }
 }

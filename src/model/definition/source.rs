@@ -27,6 +27,11 @@ pub struct Place {
     pub column: usize,
 }
 
+impl Place {
+    /// The place of what was given as a flag instead.
+    pub const COMMAND_LINE: Self = Self { line: 0, column: 0 };
+}
+
 /// A value and where the author wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Placed<T> {

@@ -1,0 +1,276 @@
+//! The base is opened: its platforms are chosen, its documents read, nothing of its layers yet.
+
+use super::prepare::Prepared;
+use super::{Options, Platforms, Surroundings};
+use crate::blob::{Blob, Packed, Recipe};
+use crate::error::{Error, Kind, Result};
+use crate::event::warn;
+use crate::image::Base;
+use crate::oci::document::{IndexEntry, MAX_CONFIG};
+use crate::oci::{Config, Descriptor, Index, Manifest, Platform, Reference, media_type};
+use crate::pack::{Known, rootfs};
+use crate::store::Source;
+use crate::store::location::Location;
+
+/// The most bases that are opened for one model.
+const MAX_PLATFORMS: usize = 64;
+
+/// A base that was opened.
+pub(super) struct Opened {
+    /// One a platform.
+    pub(super) bases: Vec<Base>,
+    content: Content,
+}
+
+enum Content {
+    Nothing,
+    Store(Box<dyn Source>),
+    Folder(rootfs::Folder, Packed),
+    Tar(rootfs::Tar),
+}
+
+impl Opened {
+    /// A layer of a base, for sinks.
+    pub(super) fn blob<'a>(&'a self, layer: &Descriptor) -> Result<Box<dyn Blob + 'a>> {
+        match &self.content {
+            Content::Nothing => Err(Error::new(Kind::Bug, "a layer of `scratch` was asked for")),
+            Content::Store(source) => source.blob(layer),
+            Content::Folder(folder, packed) => Ok(Box::new(Known::new(folder, packed.clone()))),
+            Content::Tar(tar) => Ok(Box::new(Borrowed(tar))),
+        }
+    }
+}
+
+struct Borrowed<'a>(&'a rootfs::Tar);
+
+impl Blob for Borrowed<'_> {
+    fn descriptor(&self) -> &Descriptor {
+        self.0.descriptor()
+    }
+
+    fn open(&self) -> Result<Box<dyn std::io::Read + Send + '_>> {
+        self.0.open()
+    }
+}
+
+/// Opens the base of a model.
+pub(super) fn open(model: &Prepared, options: &Options, around: &Surroundings<'_>) -> Result<Opened> {
+    let text = &model.foundation.runtime.base;
+    let location = Location::base(text)?;
+    match &location {
+        Location::Scratch => return scratch(&options.platforms),
+        Location::Rootfs(path) => return file_system(path, options, around),
+        _ => {}
+    }
+    let source = around.stores.source(&location).map_err(|e| e.context(format!("the base `{text}`")))?;
+    let reference = if let Location::Registry(reference) = &location { Some(reference) } else { None };
+    let found = match (reference, location.tag()) {
+        (Some(reference), _) => source.resolve(&reference.identifier()),
+        (None, Some(name)) => source.resolve(name),
+        (None, None) => source.only(),
+    };
+    let found = found.map_err(|e| e.context(format!("the base `{text}`")))?.ok_or_else(|| {
+        Error::new(Kind::Model, format!("the base `{text}` does not exist"))
+            .hint("check its name and tag; a base in a private registry needs a login")
+    })?;
+    from_store(source, &found, reference, text, options, around)
+}
+
+fn scratch(platforms: &Platforms) -> Result<Opened> {
+    let wanted = match platforms {
+        Platforms::Host => vec![Platform::host()],
+        Platforms::These(list) => list.clone(),
+        Platforms::All => {
+            return Err(Error::new(
+                Kind::Usage,
+                "`scratch` has no platforms that `--platform all` could mean",
+            )
+            .hint("name them: `--platform linux/amd64,linux/arm64`"));
+        }
+    };
+    Ok(Opened { bases: wanted.iter().map(Base::scratch).collect(), content: Content::Nothing })
+}
+
+fn file_system(path: &std::path::Path, options: &Options, around: &Surroundings<'_>) -> Result<Opened> {
+    let platform = match &options.platforms {
+        Platforms::Host => Platform::host(),
+        Platforms::These(list) if list.len() == 1 => list[0].clone(),
+        _ => {
+            return Err(Error::new(Kind::Usage, "a file system has one platform")
+                .hint("name it: `--platform linux/arm64`"));
+        }
+    };
+    let mut base = Base::scratch(&platform);
+    let is_dir = std::fs::metadata(path).map(|m| m.is_dir());
+    let content = if crate::error::At::at(is_dir, "open the base", path)? {
+        let folder = rootfs::Folder::scan(path, options.newest)?;
+        let packed = crate::pack::hash(&folder as &dyn Recipe, around.see)?;
+        base.layers.push(packed.descriptor.clone());
+        base.config.diff_ids.push(packed.diff_id);
+        Content::Folder(folder, packed)
+    } else {
+        let tar = rootfs::Tar::open(path)?;
+        base.layers.push(tar.descriptor().clone());
+        base.config.diff_ids.push(tar.diff_id());
+        Content::Tar(tar)
+    };
+    Ok(Opened { bases: vec![base], content })
+}
+
+fn from_store(
+    source: Box<dyn Source>,
+    found: &Descriptor,
+    reference: Option<&Reference>,
+    text: &str,
+    options: &Options,
+    around: &Surroundings<'_>,
+) -> Result<Opened> {
+    let context = |e: Error| e.context(format!("the base `{text}`"));
+    let mut manifests = Vec::new();
+    let document = source.document(found).map_err(context)?;
+    if media_type::is_index(&document.descriptor.media_type) {
+        let index = Index::parse(document.bytes, Some(&found.media_type)).map_err(context)?;
+        for (wanted, entry) in pick(&index, &options.platforms, text)? {
+            let document = source.document(&entry.descriptor).map_err(context)?;
+            let manifest =
+                Manifest::parse(document.bytes, Some(&entry.descriptor.media_type)).map_err(context)?;
+            manifests.push((wanted, manifest));
+        }
+    } else {
+        let manifest = Manifest::parse(document.bytes, Some(&found.media_type)).map_err(context)?;
+        let wanted = match &options.platforms {
+            Platforms::Host | Platforms::All => None,
+            Platforms::These(list) if list.len() == 1 => Some(list[0].clone()),
+            Platforms::These(_) => {
+                return Err(Error::new(Kind::Model, format!("the base `{text}` has one platform"))
+                    .hint("name that one with `--platform`, or none"));
+            }
+        };
+        manifests.push((wanted, manifest));
+    }
+
+    let tag = reference.and_then(|r| r.tag.clone());
+    let base_name = reference
+        .map(|r| Reference { digest: None, tag: tag.or(Some("latest".to_owned())), ..r.clone() }.to_string());
+    let mut bases = Vec::new();
+    for (wanted, manifest) in manifests {
+        check_image(&manifest, text)?;
+        let config = Config::parse(&read(&*source, &manifest.config, text)?).map_err(context)?;
+        check_config(&manifest, &config, wanted.as_ref(), text)?;
+        if matches!(options.platforms, Platforms::Host) && config.platform.os == "linux" {
+            let host = Platform::host();
+            if !config.platform.satisfies(&host) {
+                warn(
+                    around.see,
+                    format!("the base `{text}` is for {}, this machine is {host}", config.platform),
+                    Some("name the platform with `--platform` to say that this is meant"),
+                );
+            }
+        }
+        // By digest alone there is no name that could be looked up again later.
+        let name = if reference.is_some_and(|r| r.digest.is_some() && r.tag.is_none()) {
+            reference.map(|r| r.name())
+        } else {
+            base_name.clone()
+        };
+        bases.push(Base::new(&manifest, config, name));
+    }
+    Ok(Opened { bases, content: Content::Store(source) })
+}
+
+/// The entries of an index that are wanted, with the platform that each was wanted for.
+fn pick<'a>(
+    index: &'a Index,
+    platforms: &Platforms,
+    text: &str,
+) -> Result<Vec<(Option<Platform>, &'a IndexEntry)>> {
+    let images: Vec<&IndexEntry> =
+        index.entries.iter().filter(|e| e.platform.is_some() && !e.is_attestation()).collect();
+    let offered = || -> String {
+        let names: Vec<String> =
+            images.iter().filter_map(|e| e.platform.as_ref()).map(Platform::to_string).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    let one = |wanted: &Platform| -> Result<(Option<Platform>, &'a IndexEntry)> {
+        images
+            .iter()
+            .copied()
+            .find(|e| e.platform.as_ref() == Some(wanted))
+            .or_else(|| {
+                images.iter().copied().find(|e| e.platform.as_ref().is_some_and(|p| p.satisfies(wanted)))
+            })
+            .map(|e| (Some(wanted.clone()), e))
+            .ok_or_else(|| {
+                Error::new(Kind::Model, format!("the base `{text}` has no image for {wanted}"))
+                    .hint(format!("it has {}", offered()))
+            })
+    };
+    match platforms {
+        // An index of a single entry is that image, whether it names a platform or not.
+        Platforms::Host if index.entries.len() == 1 => Ok(vec![(None, &index.entries[0])]),
+        Platforms::Host => Ok(vec![one(&Platform::host())?]),
+        Platforms::These(list) => list.iter().map(one).collect(),
+        Platforms::All if images.is_empty() => {
+            Err(Error::new(Kind::Model, format!("the base `{text}` names no platform")))
+        }
+        Platforms::All if images.len() > MAX_PLATFORMS => Err(Error::new(
+            Kind::Model,
+            format!("the base `{text}` has {} platforms, at most {MAX_PLATFORMS} are built", images.len()),
+        )),
+        Platforms::All => Ok(images.into_iter().map(|e| (e.platform.clone(), e)).collect()),
+    }
+}
+
+fn check_image(manifest: &Manifest, text: &str) -> Result<()> {
+    if !manifest.is_image() {
+        return Err(Error::new(
+            Kind::Model,
+            format!(
+                "the base `{text}` is no image but an artifact of the type `{}`",
+                manifest.config.media_type
+            ),
+        )
+        .hint("give an image that a container can be started from, or `scratch`"));
+    }
+    if let Some(layer) = manifest.layers.iter().find(|l| !media_type::is_layer(&l.media_type)) {
+        return Err(Error::new(
+            Kind::Model,
+            format!("the base `{text}` has a layer of the unknown type `{}`", layer.media_type),
+        ));
+    }
+    if let Some(layer) = manifest.layers.iter().find(|l| media_type::is_foreign_layer(&l.media_type)) {
+        return Err(Error::new(
+            Kind::Model,
+            format!("the base `{text}` has the layer {}, which may not be distributed", layer.digest),
+        )
+        .hint("such layers are Windows'; choose a Linux base"));
+    }
+    Ok(())
+}
+
+fn check_config(manifest: &Manifest, config: &Config, wanted: Option<&Platform>, text: &str) -> Result<()> {
+    if config.diff_ids.len() != manifest.layers.len() {
+        return Err(Error::new(
+            Kind::Integrity,
+            format!(
+                "the base `{text}` has {} layers, but its configuration names {}",
+                manifest.layers.len(),
+                config.diff_ids.len()
+            ),
+        ));
+    }
+    match wanted {
+        Some(wanted) if !config.platform.satisfies(wanted) => Err(Error::new(
+            Kind::Model,
+            format!("the base `{text}` is for {}, not for {wanted}", config.platform),
+        )
+        .hint("name its platform with `--platform`, or choose another base")),
+        _ => Ok(()),
+    }
+}
+
+/// The configuration blob, whole.
+fn read(source: &dyn Source, descriptor: &Descriptor, text: &str) -> Result<Vec<u8>> {
+    crate::store::read_small(source, descriptor, MAX_CONFIG)
+        .map_err(|e| e.context(format!("the configuration of the base `{text}`")))
+}

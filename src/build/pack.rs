@@ -1,0 +1,168 @@
+//! Layers and base blobs reach the destinations.
+//!
+//! A layer is read once for all destinations that need it. Where no destination holds a version of
+//! the model, nothing can be there, and the layer is stored while it is hashed; else it is hashed
+//! first, and read a second time only for those that lack it.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::Options;
+use super::base::Opened;
+use super::prepare::Prepared;
+use super::target::Target;
+use crate::blob::tee::{Drain, tee};
+use crate::blob::{Packed, Recipe};
+use crate::error::{Error, Kind, Result};
+use crate::event::Observe;
+use crate::image;
+use crate::pack::{Known, Layer, hash};
+use crate::plan::Plan;
+use crate::store::Presence;
+
+/// Packs every layer of the plan into every destination.
+pub(super) fn layers(
+    model: &Prepared,
+    plan: &Plan,
+    targets: &[Target<'_>],
+    options: &Options,
+    see: &dyn Observe,
+) -> Result<Vec<image::Layer>> {
+    let recipes = plan
+        .layers
+        .iter()
+        .map(|l| Layer::new(l, &model.tree, plan.owner, options.jobs))
+        .collect::<Result<Vec<_>>>()?;
+    // Biggest first, so that the last thread to finish has little left; ties by place.
+    let mut order: Vec<usize> = (0..recipes.len()).collect();
+    let ordered = targets.iter().any(|t| t.sink().ordered());
+    if !ordered {
+        order.sort_by_key(|i| (std::cmp::Reverse(recipes[*i].work()), *i));
+    }
+    let workers = if ordered { 1 } else { options.jobs };
+    let packed = in_parallel(&order, workers, |i| one(&recipes[i], targets, see))?;
+    Ok(packed
+        .into_iter()
+        .zip(&recipes)
+        .map(|(packed, recipe)| image::Layer {
+            packed,
+            role: recipe.role().to_owned(),
+            title: recipe.title(),
+        })
+        .collect())
+}
+
+/// One layer into every destination.
+fn one(recipe: &Layer<'_>, targets: &[Target<'_>], see: &dyn Observe) -> Result<Packed> {
+    if targets.is_empty() {
+        return hash(recipe, see);
+    }
+    if targets.iter().all(|t| !t.known) {
+        let ingest: Vec<_> = targets.iter().map(|t| move |r: &dyn Recipe| t.sink().ingest(r, see)).collect();
+        return agreed(through(recipe, &ingest)?);
+    }
+    let packed = hash(recipe, see)?;
+    let mut lacking = Vec::new();
+    for target in targets {
+        if target.sink().presence(&packed.descriptor)? != Presence::Present {
+            lacking.push(target);
+        }
+    }
+    let put: Vec<_> = lacking
+        .iter()
+        .map(|t| {
+            let packed = packed.clone();
+            move |r: &dyn Recipe| t.sink().put(&Known::new(r, packed.clone()), see).map(|_| packed.clone())
+        })
+        .collect();
+    if !put.is_empty() {
+        agreed(through(recipe, &put)?)?;
+    }
+    Ok(packed)
+}
+
+fn through<F>(recipe: &dyn Recipe, sinks: &[F]) -> Result<Vec<Packed>>
+where
+    F: Fn(&dyn Recipe) -> Result<Packed> + Sync,
+{
+    let sinks: Vec<&Drain<'_, Packed>> = sinks.iter().map(|s| s as _).collect();
+    tee(recipe, &sinks).into_iter().collect()
+}
+
+/// Several destinations must have seen the same bytes, also when one of them read again.
+fn agreed(all: Vec<Packed>) -> Result<Packed> {
+    let mut all = all.into_iter();
+    let first = all.next().ok_or_else(|| Error::new(Kind::Bug, "a layer went nowhere"))?;
+    if all.any(|p| p != first) {
+        return Err(Error::new(Kind::Io, "two readings of a layer gave different bytes")
+            .hint("build again when nothing writes to the model directory"));
+    }
+    Ok(first)
+}
+
+/// The layers of the base that a destination lacks.
+pub(super) fn base_layers(
+    base: &Opened,
+    targets: &[Target<'_>],
+    options: &Options,
+    see: &dyn Observe,
+) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    let layers: Vec<_> =
+        base.bases.iter().flat_map(|b| &b.layers).filter(|l| seen.insert(l.digest)).collect();
+    let jobs: Vec<(usize, usize)> =
+        (0..targets.len()).flat_map(|t| (0..layers.len()).map(move |l| (t, l))).collect();
+    let order: Vec<usize> = (0..jobs.len()).collect();
+    let workers = if targets.iter().any(|t| t.sink().ordered()) { 1 } else { options.jobs };
+    in_parallel(&order, workers, |i| {
+        let (target, layer) = jobs[i];
+        let sink = targets[target].sink();
+        if sink.presence(layers[layer])? == Presence::Present {
+            return Ok(());
+        }
+        let blob = base.blob(layers[layer])?;
+        sink.put(&*blob, see).map(|_| ())
+    })?;
+    Ok(())
+}
+
+/// Runs `work` for every index of `order`, on `workers` threads at most, and gives the results by
+/// index. The first error ends it.
+fn in_parallel<T: Send>(
+    order: &[usize],
+    workers: usize,
+    work: impl Fn(usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let results: Vec<Mutex<Option<Result<T>>>> = order.iter().map(|_| Mutex::new(None)).collect();
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let run = || {
+        while !failed.load(Ordering::Relaxed) {
+            let Some(i) = order.get(next.fetch_add(1, Ordering::Relaxed)).copied() else { break };
+            let result = work(i);
+            failed.fetch_or(result.is_err(), Ordering::Relaxed);
+            if let Ok(mut slot) = results[i].lock() {
+                *slot = Some(result);
+            }
+        }
+    };
+    match workers.min(order.len()) {
+        0 | 1 => run(),
+        several => std::thread::scope(|scope| {
+            for _ in 0..several {
+                scope.spawn(run);
+            }
+        }),
+    }
+    let mut results: Vec<Option<Result<T>>> =
+        results.into_iter().map(|slot| slot.into_inner().ok().flatten()).collect();
+    if let Some(at) = results.iter().position(|r| matches!(r, Some(Err(_))))
+        && let Some(Err(e)) = results.swap_remove(at)
+    {
+        return Err(e);
+    }
+    results
+        .into_iter()
+        .map(|r| r.unwrap_or_else(|| Err(Error::new(Kind::Bug, "a thread that packs a layer died"))))
+        .collect()
+}

@@ -1,0 +1,248 @@
+//! Destinations: parsed before anything is done, opened before anything is read.
+
+use super::{Options, PublishedAt, Surroundings};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Observe, warn};
+use crate::image::Image;
+use crate::oci::document::Document;
+use crate::oci::{Digest, Reference};
+use crate::store::archive::Archive;
+use crate::store::layout::Layout;
+use crate::store::location::Location;
+use crate::store::registry::Registry;
+use crate::store::{Repository, Sink, docker_archive, oci_archive};
+use crate::versions::{self, Name, check_alias};
+
+/// A destination that was understood.
+pub(super) struct Parsed {
+    location: Location,
+    /// The tag in it: an alias, or the name of an archive's entry.
+    alias: Option<String>,
+}
+
+/// A destination that can be written.
+pub(super) struct Target<'a> {
+    parsed: &'a Parsed,
+    place: Place,
+    /// Whether the collection holds a version already, so that layers may be there.
+    pub(super) known: bool,
+}
+
+enum Place {
+    Registry(Registry),
+    Layout(Layout),
+    Archive(Archive),
+}
+
+impl Target<'_> {
+    /// Where blobs go.
+    pub(super) fn sink(&self) -> &dyn Sink {
+        match &self.place {
+            Place::Registry(r) => r,
+            Place::Layout(l) => l,
+            Place::Archive(a) => a,
+        }
+    }
+
+    fn repository(&self) -> Option<&dyn Repository> {
+        match &self.place {
+            Place::Registry(r) => Some(r),
+            Place::Layout(l) => Some(l),
+            Place::Archive(_) => None,
+        }
+    }
+}
+
+/// Understands all destinations of a model.
+pub(super) fn parse(
+    outputs: &[String],
+    repository: &str,
+    platforms: usize,
+    around: &Surroundings<'_>,
+) -> Result<Vec<Parsed>> {
+    let own = [repository.to_owned()];
+    let texts = if outputs.is_empty() { &own[..] } else { outputs };
+    let mut all: Vec<Parsed> = Vec::new();
+    for text in texts {
+        let location = Location::destination(text, repository)?;
+        let alias = location.tag().map(str::to_owned);
+        if let Location::Registry(Reference { digest: Some(_), .. })
+        | Location::Store { digest: Some(_), .. } = &location
+        {
+            return Err(Error::new(Kind::Usage, format!("`{text}` names a digest, which a build finds out"))
+                .hint("leave the digest away"));
+        }
+        match &location {
+            Location::DockerArchive { .. } if platforms > 1 => {
+                return Err(Error::new(
+                    Kind::Usage,
+                    format!("`{text}` can hold one platform, not {platforms}"),
+                )
+                .hint("use `oci-archive:`, or build one platform with `--platform`"));
+            }
+            Location::OciArchive { .. } | Location::DockerArchive { .. } => {}
+            Location::Store { .. } if around.stores.local.is_none() => {
+                return Err(Error::new(
+                    Kind::Usage,
+                    format!("`{text}` is a name in the local store, which has no folder"),
+                )
+                .hint("set FLOE_STORE, or name a destination with `-o oci:DIR`"));
+            }
+            _ => {
+                if let Some(alias) = &alias {
+                    check_alias(alias)?;
+                }
+            }
+        }
+        if all.iter().any(|p| p.location == location) {
+            return Err(Error::new(Kind::Usage, format!("the destination `{text}` is given twice")));
+        }
+        all.push(Parsed { location, alias });
+    }
+    Ok(all)
+}
+
+/// Opens all destinations for writing.
+pub(super) fn open<'a>(
+    parsed: &'a [Parsed],
+    repository: &str,
+    around: &Surroundings<'_>,
+) -> Result<Vec<Target<'a>>> {
+    parsed
+        .iter()
+        .map(|p| {
+            let options = around.stores.options;
+            let name = p.alias.as_deref();
+            let place = match &p.location {
+                Location::Registry(r) => Place::Registry(Registry::open(&around.stores.client, r)),
+                Location::Layout { dir, .. } => Place::Layout(Layout::create(dir, None, options)?),
+                Location::Store { name, .. } => Place::Layout(around.stores.collection(name)?),
+                Location::OciArchive { file, .. } => {
+                    Place::Archive(oci_archive::create(file, name, repository, options)?)
+                }
+                Location::DockerArchive { file, .. } => {
+                    Place::Archive(docker_archive::create(file, name, repository, options)?)
+                }
+                Location::Rootfs(_) | Location::Scratch => {
+                    return Err(Error::new(Kind::Usage, format!("`{}` cannot be a destination", p.location)));
+                }
+            };
+            let mut target = Target { parsed: p, place, known: false };
+            // Asking early also finds out early whether the registry is there and lets us in.
+            if let Some(repository) = target.repository() {
+                target.known = !versions::collection(repository)?.versions.is_empty();
+            }
+            Ok(target)
+        })
+        .collect()
+}
+
+/// Stores what lies over the layers: configurations, manifests, the index.
+pub(super) fn store(
+    targets: &[Target<'_>],
+    images: &[Image],
+    top: &Document,
+    see: &dyn Observe,
+) -> Result<()> {
+    for target in targets {
+        let sink = target.sink();
+        for image in images {
+            sink.put(&image.config, see)?;
+        }
+        for image in images {
+            sink.put_document(&image.manifest)?;
+        }
+        if images.len() > 1 {
+            sink.put_document(top)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives the image its version at every destination.
+pub(super) fn publish(
+    targets: &[Target<'_>],
+    top: &Document,
+    options: &Options,
+    around: &Surroundings<'_>,
+) -> Result<Vec<PublishedAt>> {
+    let (digest, see) = (top.descriptor.digest, around.see);
+    let mut all = vec![None; targets.len()];
+    // An archive has no history of its own: it takes the number of the first store that has.
+    let mut number = None;
+    for (target, slot) in targets.iter().zip(&mut all) {
+        let Some(repository) = target.repository() else { continue };
+        let done = versions::publish(repository, top)?;
+        number.get_or_insert(done.number);
+        if done.tie {
+            warn(
+                see,
+                format!(
+                    "{} shares its number with another content, which was published at the same time",
+                    done.tag
+                ),
+                Some("both are valid; name them by their whole tags"),
+            );
+        }
+        let mut aliases: Vec<String> = options.aliases.clone();
+        aliases.extend(target.parsed.alias.clone());
+        aliases.sort();
+        aliases.dedup();
+        for alias in &aliases {
+            versions::alias(repository, alias, top)?;
+        }
+        if options.number_tag {
+            aliases.push(done.number.to_string());
+            repository.point(&done.number.to_string(), top)?;
+        }
+        let reference = shown(&target.parsed.location, &done.tag, digest, around);
+        *slot = Some(PublishedAt {
+            reference,
+            tag: done.tag,
+            number: done.number,
+            existed: done.existed,
+            tie: done.tie,
+            aliases,
+        });
+    }
+    let number = number.unwrap_or(1);
+    let tag = Name::version(number, &digest).to_string();
+    for (target, slot) in targets.iter().zip(&mut all) {
+        let Place::Archive(archive) = &target.place else { continue };
+        archive.commit(top, &tag)?;
+        let reference = target.parsed.location.to_string();
+        *slot = Some(PublishedAt {
+            reference,
+            tag: tag.clone(),
+            number,
+            existed: false,
+            tie: false,
+            aliases: Vec::new(),
+        });
+    }
+    let all: Vec<PublishedAt> = all.into_iter().flatten().collect();
+    for p in &all {
+        see.on(Event::Published {
+            reference: p.reference.clone(),
+            digest: digest.to_string(),
+            version: p.tag.clone(),
+        });
+    }
+    Ok(all)
+}
+
+/// The line that floe and skopeo both take.
+fn shown(location: &Location, tag: &str, digest: Digest, around: &Surroundings<'_>) -> String {
+    match location {
+        Location::Registry(r) => format!("docker://{}", r.with_digest(digest)),
+        Location::Layout { dir, .. } => {
+            Location::Layout { dir: dir.clone(), name: Some(tag.to_owned()) }.to_string()
+        }
+        // As an entry of the layout that the local store is: skopeo knows no local store.
+        Location::Store { name, .. } => {
+            let dir = around.stores.local.clone().unwrap_or_default();
+            Location::Layout { dir, name: Some(format!("{name}:{tag}")) }.to_string()
+        }
+        other => other.to_string(),
+    }
+}

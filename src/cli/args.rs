@@ -1,0 +1,352 @@
+//! The flags, as close to what was typed as possible: no file is read and nothing is looked up, so
+//! that `--help` never fails.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const LONG_VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("FLOE_COMMIT"), ", ", env!("FLOE_TARGET"), ")");
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  ok                               6  contract break
+  1  local file system                7  conflict
+  2  usage                            8  not allowed (login, quota, immutable)
+  3  definition or model              9  findings denied
+  4  registry or network, retry      70  bug
+  5  integrity                      130  interrupted";
+
+/// Freezes a machine-learning model into an OCI image: no Docker, no daemon, no root.
+#[derive(Debug, Parser)]
+#[command(
+    name = "floe",
+    version = VERSION,
+    long_version = LONG_VERSION,
+    propagate_version = false,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  floe build ./model\n  floe build model.onnx -o oci:images\n  floe versions model\n\nMore with --help.",
+    after_long_help = AFTER_LONG,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_LONG: &str = concat!(
+    "Examples:\n",
+    "  floe build ./model                               the next version in the local store\n",
+    "  floe build model.onnx -o oci-archive:model.tar   a file for a site without a network\n",
+    "  floe build ./model -o registry.example/team/     the next version in a registry\n",
+    "  floe inspect model:3 --json\n\n",
+    "Exit codes:\n",
+    "  0 ok · 1 local file system · 2 usage · 3 definition or model · 4 registry or network, worth a retry ·\n",
+    "  5 integrity · 6 contract break · 7 conflict · 8 not allowed (login, quota, immutable) ·\n",
+    "  9 findings denied · 70 bug · 130 interrupted\n\n",
+    "stdout is the answer, stderr is the talk. SOURCE_DATE_EPOCH, NO_COLOR and CLICOLOR_FORCE are honoured.",
+);
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// How progress is shown
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        env = "FLOE_PROGRESS",
+        value_name = "HOW"
+    )]
+    pub(crate) progress: Progress,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, env = "FLOE_QUIET")]
+    pub(crate) quiet: bool,
+    /// Say more; twice for details
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Colours on stderr: auto, always or never
+    #[arg(long, global = true, value_parser = ["auto", "always", "never"], env = "FLOE_COLOR", value_name = "WHEN")]
+    pub(crate) color: Option<String>,
+    /// The folder of the local store
+    #[arg(long, global = true, env = "FLOE_STORE", value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// A registry host that may be reached without TLS, or with a certificate nobody vouches for
+    #[arg(long, global = true, env = "FLOE_INSECURE", value_delimiter = ',', value_name = "HOST")]
+    pub(crate) insecure: Vec<String>,
+    /// The file with logins for registries
+    #[arg(long, global = true, env = "FLOE_AUTHFILE", value_name = "FILE")]
+    pub(crate) authfile: Option<PathBuf>,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// A bar on a terminal, plain lines elsewhere
+    Auto,
+    /// Plain lines
+    Plain,
+    /// One JSON object a line
+    Json,
+    /// Warnings and errors only
+    None,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Freeze a model into an image and publish it as the next version
+    Build(Box<BuildArgs>),
+    /// Show which framework wrote a model and what goes in and out, without running it
+    Infer(InferArgs),
+    /// List the models of the local store
+    Models(ModelsArgs),
+    /// List the versions of a model
+    Versions(VersionsArgs),
+    /// Show what an image is made of
+    Inspect(InspectArgs),
+    /// Find the version that a digest or model id belongs to
+    Which(WhichArgs),
+    /// Print the JSON schema of serving.yaml
+    Schema,
+    /// Print a completion script for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+    /// Print a manual page
+    Man {
+        /// The command; without it the page of floe itself
+        command: Option<String>,
+    },
+}
+
+/// Flags of `build`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  floe build ./model --name churn\n  floe build . -o docker://localhost:5000/team/ -o oci-archive:model.tar\n  floe build model.onnx --base scratch --dry-run",
+    after_long_help = EXIT_CODES
+)]
+pub(crate) struct BuildArgs {
+    /// The model: a folder, with or without a serving.yaml, or a single file
+    #[arg(default_value = ".", value_name = "DIR|FILE")]
+    pub(crate) path: PathBuf,
+    /// The definition, where it is not DIR/serving.yaml; `-` reads standard input
+    #[arg(short, long, env = "FLOE_FILE", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Where the image goes: docker://HOST/REPO[:ALIAS], oci:DIR[:ALIAS], oci-archive:FILE[:NAME],
+    /// docker-archive:FILE[:NAME], or a name in the local store; one that ends in `/` gets the model's
+    /// name. Repeatable; all are written from one reading
+    #[arg(short, long, env = "FLOE_OUTPUT", value_delimiter = ',', value_name = "DEST")]
+    pub(crate) output: Vec<String>,
+    /// The model's name, as repository; MODEL_NAME keeps what the definition says
+    #[arg(long, env = "FLOE_NAME")]
+    pub(crate) name: Option<String>,
+    /// A runtime of the catalog to lay the model on
+    #[arg(long, env = "FLOE_RUNTIME", value_name = "NAME", conflicts_with = "base")]
+    pub(crate) runtime: Option<String>,
+    /// A base image: a registry reference, oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE,
+    /// rootfs:DIR|TAR, or scratch
+    #[arg(long, env = "FLOE_BASE", value_name = "REF")]
+    pub(crate) base: Option<String>,
+    /// Build for os/arch[/variant]; repeatable, or `all` that the base has
+    #[arg(long, env = "FLOE_PLATFORM", value_delimiter = ',', value_name = "PLATFORM")]
+    pub(crate) platform: Vec<String>,
+    /// auto, none, gzip or zstd
+    #[arg(long, env = "FLOE_COMPRESSION", default_value = "auto", value_name = "HOW")]
+    pub(crate) compression: String,
+    /// A label of the image
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) label: Vec<String>,
+    /// An annotation of the manifest
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) annotation: Vec<String>,
+    /// An environment variable of the image
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) env: Vec<String>,
+    /// Metadata of the model, kept as a label
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) metadata: Vec<String>,
+    /// The user that the image runs as
+    #[arg(long, env = "FLOE_USER", value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// The working folder of the image
+    #[arg(long, env = "FLOE_WORKDIR", value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+    /// Owner of the model's files in the image
+    #[arg(long, env = "FLOE_OWNER", value_name = "UID:GID")]
+    pub(crate) owner: Option<String>,
+    /// A file, folder or pattern to pack, relative to the definition; replaces its payload
+    #[arg(long, value_name = "PATH")]
+    pub(crate) payload: Vec<String>,
+    /// How payload paths become paths in the image: as written (3.x), or by base name (2.x)
+    #[arg(long, env = "FLOE_PAYLOAD_NAMES", value_parser = ["verbatim", "basename"], value_name = "RULE")]
+    pub(crate) payload_names: Option<String>,
+    /// Pack what links point to, where that lies outside the model
+    #[arg(long, env = "FLOE_FOLLOW_LINKS")]
+    pub(crate) follow_links: bool,
+    /// Pack this file although it holds a credential
+    #[arg(long, value_name = "PATH")]
+    pub(crate) allow_secret: Vec<String>,
+    /// The framework, where several are recognised
+    #[arg(long, env = "FLOE_FRAMEWORK", value_name = "NAME")]
+    pub(crate) framework: Option<String>,
+    /// The model within DIR, where several are recognised
+    #[arg(long, value_name = "PATH")]
+    pub(crate) model: Option<String>,
+    /// Let the declared contract stand although the model contradicts it
+    #[arg(long, env = "FLOE_TRUST_DEFINITION")]
+    pub(crate) trust_definition: bool,
+    /// Also move this alias to the new version; repeatable
+    #[arg(long, env = "FLOE_ALIAS", value_delimiter = ',', value_name = "NAME")]
+    pub(crate) alias: Vec<String>,
+    /// Also write the bare number as a tag
+    #[arg(long, env = "FLOE_NUMBER_TAG")]
+    pub(crate) number_tag: bool,
+    /// Show what would be built; `full` also reads and hashes everything
+    #[arg(long, num_args = 0..=1, default_missing_value = "plan", require_equals = true, value_parser = ["plan", "full"], value_name = "HOW")]
+    pub(crate) dry_run: Option<String>,
+    /// Print one JSON document instead of lines
+    #[arg(long, env = "FLOE_JSON")]
+    pub(crate) json: bool,
+    /// What each line is: ref, version, tag or digest
+    #[arg(long, value_parser = ["ref", "version", "tag", "digest"], default_value = "ref", value_name = "WHAT")]
+    pub(crate) print: String,
+    /// Write the digest to a file
+    #[arg(long, env = "FLOE_DIGESTFILE", value_name = "FILE")]
+    pub(crate) digestfile: Option<PathBuf>,
+    /// Write the JSON document to a file
+    #[arg(long, env = "FLOE_METADATA_FILE", value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
+    /// Threads for hashing and compressing
+    #[arg(short, long, env = "FLOE_JOBS", value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+    /// Make what is written outlast a power failure
+    #[arg(long, env = "FLOE_FSYNC")]
+    pub(crate) fsync: bool,
+}
+
+/// Flags of `infer`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  floe infer model.onnx\n  floe infer ./saved_model --json")]
+pub(crate) struct InferArgs {
+    /// The model: a folder or a single file
+    #[arg(default_value = ".", value_name = "DIR|FILE")]
+    pub(crate) path: PathBuf,
+    /// The framework, where several are recognised
+    #[arg(long, env = "FLOE_FRAMEWORK", value_name = "NAME")]
+    pub(crate) framework: Option<String>,
+    /// The model within DIR, where several are recognised
+    #[arg(long, value_name = "PATH")]
+    pub(crate) model: Option<String>,
+    /// Follow links that lead out of the model
+    #[arg(long, env = "FLOE_FOLLOW_LINKS")]
+    pub(crate) follow_links: bool,
+    /// Print a JSON document
+    #[arg(long, env = "FLOE_JSON")]
+    pub(crate) json: bool,
+}
+
+/// Flags of `models`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  floe models\n  floe models --json")]
+pub(crate) struct ModelsArgs {
+    /// Print a JSON document
+    #[arg(long, env = "FLOE_JSON")]
+    pub(crate) json: bool,
+}
+
+/// Flags of `versions`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  floe versions churn\n  floe versions docker://localhost:5000/team/churn --json"
+)]
+pub(crate) struct VersionsArgs {
+    /// A model of the local store, or a repository: docker://HOST/REPO, oci:DIR
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Print a JSON document
+    #[arg(long, env = "FLOE_JSON")]
+    pub(crate) json: bool,
+}
+
+/// Flags of `inspect`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  floe inspect churn\n  floe inspect churn:3 --json\n  floe inspect oci-archive:model.tar"
+)]
+pub(crate) struct InspectArgs {
+    /// NAME, NAME:7, NAME:v7-…, NAME:ALIAS, NAME@DIGEST, docker://…, oci:…, oci-archive:…
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// The platform, where the image has several
+    #[arg(long, env = "FLOE_PLATFORM", value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// Print a JSON document
+    #[arg(long, env = "FLOE_JSON")]
+    pub(crate) json: bool,
+}
+
+/// Flags of `which`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  floe which sha256:4a5b churn\n  floe which 0f1e2d3c4b5a6978")]
+pub(crate) struct WhichArgs {
+    /// A digest or a model id, or the beginning of one
+    #[arg(value_name = "DIGEST|ID")]
+    pub(crate) what: String,
+    /// A model of the local store, or a repository; without it all models of the local store
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Print a JSON document
+    #[arg(long, env = "FLOE_JSON")]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_agree_with_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn c01_help_is_a_screen_and_ends_with_examples() {
+        let mut command = Cli::command();
+        let short = command.render_help().to_string();
+        assert!(short.lines().count() <= 40, "{}", short.lines().count());
+        assert!(short.contains("Examples:"));
+        for sub in command
+            .get_subcommands()
+            .filter(|s| !["schema", "completions", "man", "help"].contains(&s.get_name()))
+        {
+            assert!(sub.get_after_help().is_some(), "{} has no examples", sub.get_name());
+        }
+    }
+
+    #[test]
+    fn c18_exit_codes_are_in_the_help() {
+        let long = Cli::command().render_long_help().to_string();
+        for code in ["0 ok", "3 definition", "8 not allowed", "130 interrupted"] {
+            assert!(long.contains(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn c10_what_a_job_sets_has_a_variable() {
+        let command = Cli::command();
+        let build = command.get_subcommands().find(|s| s.get_name() == "build").unwrap();
+        for flag in ["output", "name", "runtime", "base", "platform", "compression", "alias", "json", "jobs"]
+        {
+            let arg = build.get_arguments().find(|a| a.get_id() == flag).unwrap();
+            let env = arg.get_env().unwrap().to_string_lossy().into_owned();
+            assert_eq!(env, format!("FLOE_{}", flag.to_uppercase()));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! `floe build`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::cli::args::BuildArgs;
+use crate::cli::context::{Context, rfc3339};
+use crate::cli::{output, usage};
+use floe::build::{self, Built, Choice, Foundation, Input, Mode, Options, Platforms, Surroundings};
+use floe::error::{At, show_bytes};
+use floe::model::payload::Naming;
+use floe::plan::{DEFAULT_CREATED, MTIME, Owner};
+use floe::{Error, Kind, Result};
+
+/// The largest definition that is read from standard input.
+const MAX_STDIN: u64 = 1 << 20;
+
+pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<()> {
+    let options = options(args, context)?;
+    let stores = context.stores()?.with_sync(args.fsync);
+    let built = build::build(&options, &Surroundings { stores: &stores, see: context.see() })?;
+    context.finish();
+
+    let document = document(&built)?;
+    if let Some(file) = &args.digestfile {
+        let digests: Vec<String> = built.iter().filter_map(|b| b.digest).map(|d| d.to_string()).collect();
+        floe::fs::write_atomic(file, digests.join("\n").as_bytes(), false)?;
+    }
+    if let Some(file) = &args.metadata_file {
+        let text = serde_json::to_vec_pretty(&document)
+            .map_err(|e| Error::new(Kind::Bug, "the result cannot be written as JSON").because(e))?;
+        floe::fs::write_atomic(file, &text, false)?;
+    }
+    if args.json {
+        return output::json(&document);
+    }
+    let lines: Vec<String> = built.iter().flat_map(|b| lines(b, &args.print)).collect();
+    output::answer(&lines.join("\n"))
+}
+
+/// One document for one model; a list of them for several.
+fn document(built: &[Built]) -> Result<Value> {
+    #[derive(Serialize)]
+    struct One<'a> {
+        floe: u32,
+        #[serde(flatten)]
+        built: &'a Built,
+    }
+    let value = match built {
+        [one] => serde_json::to_value(One { floe: 1, built: one }),
+        several => serde_json::to_value(json!({"floe": 1, "models": several})),
+    };
+    value.map_err(|e| Error::new(Kind::Bug, "the result cannot be written as JSON").because(e))
+}
+
+/// What stdout shows: a line a destination.
+fn lines(b: &Built, print: &str) -> Vec<String> {
+    let digest = b.digest.map_or("?".to_owned(), |d| d.to_string());
+    if b.published.is_empty() {
+        // A rehearsal: nothing has a version yet.
+        let text = match print {
+            "digest" => digest,
+            "version" | "tag" => "?".to_owned(),
+            _ => format!("{}@{digest}", b.repository),
+        };
+        return vec![text];
+    }
+    let line = |p: &build::PublishedAt| match print {
+        "digest" => digest.clone(),
+        "version" | "tag" => p.tag.clone(),
+        _ => p.reference.clone(),
+    };
+    b.published.iter().map(line).collect()
+}
+
+fn options(args: &BuildArgs, context: &Context) -> Result<Options> {
+    let epoch = context.source_date_epoch()?;
+    let definition = match &args.file {
+        None => None,
+        Some(file) if file == Path::new("-") => {
+            let mut bytes = Vec::new();
+            let mut input = std::io::Read::take(std::io::stdin().lock(), MAX_STDIN);
+            std::io::Read::read_to_end(&mut input, &mut bytes)
+                .doing("read the definition from standard input")?;
+            Some((file.clone(), utf8(bytes, "the definition on standard input")?))
+        }
+        Some(file) => {
+            let bytes = floe::fs::read_capped(file, MAX_STDIN)?;
+            Some((file.clone(), utf8(bytes, "the definition")?))
+        }
+    };
+    let foundation = match (&args.runtime, &args.base) {
+        (Some(name), _) => Some(Foundation::Runtime(name.clone())),
+        (None, Some(base)) => Some(Foundation::Base(base.clone())),
+        (None, None) => None,
+    };
+    let jobs = match args.jobs {
+        Some(0) => return Err(usage("`--jobs 0` would do nothing", "give 1 or more")),
+        Some(n) => n.min(256),
+        None => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    };
+    Ok(Options {
+        input: Input { path: args.path.clone(), definition },
+        name: args.name.clone(),
+        foundation,
+        outputs: args.output.clone(),
+        platforms: platforms(&args.platform)?,
+        compression: args.compression.parse()?,
+        labels: pairs("--label", &args.label)?,
+        annotations: pairs("--annotation", &args.annotation)?,
+        env: pairs("--env", &args.env)?,
+        metadata: pairs("--metadata", &args.metadata)?,
+        user: args.user.clone(),
+        workdir: args.workdir.clone(),
+        owner: args.owner.as_deref().map_or(Ok(Owner::default()), owner)?,
+        payload: args.payload.clone(),
+        naming: if args.payload_names.as_deref() == Some("basename") {
+            Naming::Basename
+        } else {
+            Naming::Verbatim
+        },
+        follow_links: args.follow_links,
+        allow_secrets: args.allow_secret.iter().map(Into::into).collect(),
+        choice: Choice {
+            framework: args.framework.clone(),
+            path: args.model.as_ref().map(|m| m.trim_end_matches('/').as_bytes().to_vec()),
+        },
+        trust_definition: args.trust_definition,
+        aliases: aliases(&args.alias)?,
+        number_tag: args.number_tag,
+        created: epoch.map_or(DEFAULT_CREATED.to_owned(), rfc3339),
+        newest: epoch.unwrap_or(MTIME),
+        jobs,
+        mode: match args.dry_run.as_deref() {
+            None => Mode::Publish,
+            Some("full") => Mode::Hash,
+            Some(_) => Mode::Plan,
+        },
+    })
+}
+
+fn utf8(bytes: Vec<u8>, what: &str) -> Result<String> {
+    String::from_utf8(bytes)
+        .map_err(|e| Error::new(Kind::Model, format!("{what} is not UTF-8")).because(e.utf8_error()))
+}
+
+fn aliases(texts: &[String]) -> Result<Vec<String>> {
+    for alias in texts {
+        floe::versions::check_alias(alias)?;
+    }
+    Ok(texts.to_vec())
+}
+
+fn platforms(texts: &[String]) -> Result<Platforms> {
+    if texts.is_empty() {
+        return Ok(Platforms::Host);
+    }
+    if texts.iter().any(|t| t == "all") {
+        return match texts {
+            [_] => Ok(Platforms::All),
+            _ => Err(usage("`--platform all` stands alone", "give `all`, or the platforms one by one")),
+        };
+    }
+    let mut all = Vec::new();
+    for text in texts {
+        let platform = text.parse()?;
+        if !all.contains(&platform) {
+            all.push(platform);
+        }
+    }
+    Ok(Platforms::These(all))
+}
+
+fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut all = BTreeMap::new();
+    for text in texts {
+        let (key, value) = text.split_once('=').filter(|(k, _)| !k.is_empty()).ok_or_else(|| {
+            usage(
+                format!("`{flag} {}` is no KEY=VALUE", show_bytes(text.as_bytes())),
+                format!("write `{flag} KEY=VALUE`"),
+            )
+        })?;
+        if key.chars().any(char::is_control) {
+            return Err(usage(
+                format!("the key of `{flag} {}` has a control character", show_bytes(text.as_bytes())),
+                "remove it",
+            ));
+        }
+        all.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(all)
+}
+
+fn owner(text: &str) -> Result<Owner> {
+    let parts = text.split_once(':').and_then(|(u, g)| Some((u.parse().ok()?, g.parse().ok()?)));
+    let Some((uid, gid)) = parts else {
+        return Err(usage(
+            format!("`--owner {}` is no UID:GID", show_bytes(text.as_bytes())),
+            "write two numbers, as in `--owner 1000:1000`",
+        ));
+    };
+    Ok(Owner { uid, gid })
+}

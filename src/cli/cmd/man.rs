@@ -1,0 +1,28 @@
+//! `floe man`.
+
+use clap::CommandFactory;
+
+use crate::cli::{args::Cli, output, usage};
+use floe::Result;
+use floe::error::At;
+
+pub(crate) fn run(name: Option<&str>) -> Result<()> {
+    let mut command = Cli::command();
+    command.build();
+    let page = match name {
+        None => command,
+        Some(name) => {
+            let found = command.find_subcommand(name).cloned();
+            let found = found.ok_or_else(|| {
+                usage(
+                    format!("there is no command `{}`", floe::error::show_bytes(name.as_bytes())),
+                    "`floe --help` lists them",
+                )
+            })?;
+            found.name(format!("floe-{name}"))
+        }
+    };
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page).render(&mut text).doing("write the manual page")?;
+    output::answer(&String::from_utf8_lossy(&text))
+}

@@ -1,0 +1,11 @@
+//! One file a command: flags in, one call of the library, the answer out.
+
+pub(super) mod build;
+pub(super) mod completions;
+pub(super) mod infer;
+pub(super) mod inspect;
+pub(super) mod man;
+pub(super) mod models;
+pub(super) mod schema;
+pub(super) mod versions;
+pub(super) mod which;

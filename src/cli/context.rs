@@ -1,0 +1,210 @@
+//! What the surroundings say: the environment, the terminal, the user's folders.
+//!
+//! Only here is the environment read; commands get values.
+
+use std::env;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::args::{Global, Progress};
+use super::progress::{self, Talk};
+use super::usage;
+use floe::event::Observe;
+use floe::store::open::Stores;
+use floe::store::registry::{Client, Credentials, Settings};
+use floe::{Error, Kind, Result};
+
+/// Whether colours are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Color {
+    Always,
+    Never,
+}
+
+impl Color {
+    /// The text, coloured where colours are shown.
+    pub(crate) fn paint(self, code: &str, text: &str) -> String {
+        match self {
+            Self::Always => format!("\x1b[{code}m{text}\x1b[0m"),
+            Self::Never => text.to_owned(),
+        }
+    }
+}
+
+/// Everything that commands need to know of their surroundings.
+pub(crate) struct Context {
+    color: Color,
+    progress: Progress,
+    talk: Box<dyn Talk>,
+    store: Option<PathBuf>,
+    pub(crate) insecure: Vec<String>,
+    pub(crate) authfile: Option<PathBuf>,
+}
+
+impl Context {
+    pub(crate) fn new(global: &Global) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let color = match global.color.as_deref() {
+            Some("always") => Color::Always,
+            Some("never") => Color::Never,
+            _ if set("NO_COLOR") => Color::Never,
+            _ if set("CLICOLOR_FORCE") => Color::Always,
+            _ if terminal && env::var_os("TERM").is_none_or(|t| t != "dumb") => Color::Always,
+            _ => Color::Never,
+        };
+        let progress = match global.progress {
+            Progress::Auto if global.quiet => Progress::None,
+            Progress::Auto if terminal => Progress::Auto,
+            Progress::Auto => Progress::Plain,
+            other => other,
+        };
+        let verbosity = if global.quiet { -1 } else { i32::from(global.verbose) };
+        let stop = Arc::new(AtomicBool::new(false));
+        watch_signals(&stop);
+        let talk = progress::talk(progress, verbosity, color, stop);
+        Self {
+            color,
+            progress,
+            talk,
+            store: global.store.clone().or_else(default_store),
+            insecure: global.insecure.clone(),
+            authfile: global.authfile.clone(),
+        }
+    }
+
+    /// Who is told of events.
+    pub(crate) fn see(&self) -> &dyn Observe {
+        self.talk.observer()
+    }
+
+    pub(crate) fn color(&self) -> Color {
+        self.color
+    }
+
+    /// Whether errors are JSON lines like the events before them.
+    pub(crate) fn json_errors(&self) -> bool {
+        self.progress == Progress::Json
+    }
+
+    /// A line of talk.
+    pub(crate) fn line(&self, text: &str) {
+        let mut err = std::io::stderr().lock();
+        let _gone = writeln!(err, "{text}");
+    }
+
+    /// Ends what moves on the terminal.
+    pub(crate) fn finish(&self) {
+        self.talk.finish();
+    }
+
+    /// What opens stores. Nothing is read and nothing is reached before one is.
+    pub(crate) fn stores(&self) -> Result<Stores> {
+        let credentials = Credentials::load(&self.auth_files())?;
+        let settings = Settings { insecure: self.insecure.clone(), credentials, ..Settings::default() };
+        Ok(Stores {
+            client: Client::new(settings),
+            local: self.store.clone(),
+            options: floe::store::Options::default(),
+        })
+    }
+
+    /// The files that may hold credentials, first match wins: as containers-auth.json(5) has them,
+    /// then Docker's.
+    pub(crate) fn auth_files(&self) -> Vec<PathBuf> {
+        if let Some(file) = &self.authfile {
+            return vec![file.clone()];
+        }
+        if let Some(file) = path("REGISTRY_AUTH_FILE") {
+            return vec![file];
+        }
+        let mut files = Vec::new();
+        if let Some(dir) = path("XDG_RUNTIME_DIR") {
+            files.push(dir.join("containers/auth.json"));
+        }
+        let config = path("XDG_CONFIG_HOME").or_else(|| path("HOME").map(|h| h.join(".config")));
+        if let Some(dir) = config {
+            files.push(dir.join("containers/auth.json"));
+        }
+        match path("DOCKER_CONFIG") {
+            Some(dir) => files.push(dir.join("config.json")),
+            None => files.extend(path("HOME").map(|h| h.join(".docker/config.json"))),
+        }
+        files
+    }
+
+    /// When the image was made: `SOURCE_DATE_EPOCH`, in seconds since 1970.
+    pub(crate) fn source_date_epoch(&self) -> Result<Option<u64>> {
+        let Some(text) = env::var_os("SOURCE_DATE_EPOCH").filter(|t| !t.is_empty()) else { return Ok(None) };
+        let number = text.to_str().and_then(|t| t.parse::<u64>().ok()).filter(|n| *n < 253_402_300_800);
+        number.map(Some).ok_or_else(|| {
+            usage(
+                format!("SOURCE_DATE_EPOCH is `{}`", text.to_string_lossy().escape_debug()),
+                "it has to be a number of seconds since 1970-01-01, before the year 10000",
+            )
+        })
+    }
+}
+
+fn set(name: &str) -> bool {
+    env::var_os(name).is_some_and(|v| !v.is_empty() && v != "0")
+}
+
+fn path(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
+}
+
+/// `$XDG_DATA_HOME/floe`, else `~/.local/share/floe`.
+fn default_store() -> Option<PathBuf> {
+    let data = path("XDG_DATA_HOME")
+        .filter(|p| p.is_absolute())
+        .or_else(|| path("HOME").map(|h| h.join(".local/share")))?;
+    Some(data.join("floe/store"))
+}
+
+/// The first Ctrl-C asks the work to stop, the second ends the process at once.
+fn watch_signals(stop: &Arc<AtomicBool>) {
+    let code = i32::from(Kind::Interrupted.exit_code());
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // Without the handlers the signals end the process, which is safe too.
+        let _first = signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(stop));
+        let _second = signal_hook::flag::register(signal, Arc::clone(stop));
+    }
+}
+
+/// `SECONDS` since 1970 as RFC 3339 in UTC.
+pub(crate) fn rfc3339(seconds: u64) -> String {
+    let days = seconds / 86_400;
+    // Civil from days, with years that begin in March (H. Hinnant, "chrono-compatible low-level
+    // date algorithms").
+    let z = days + 719_468;
+    let era = z / 146_097;
+    let doe = z % 146_097;
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + u64::from(month <= 2);
+    let (h, m, s) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c31_times_are_rfc_3339() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1, "1970-01-01T00:00:01Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_700_000_000, "2023-11-14T22:13:20Z"),
+            (4_102_444_799, "2099-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), text);
+        }
+    }
+}

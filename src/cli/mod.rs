@@ -1,0 +1,61 @@
+//! Commands, their flags, and what the two output streams may show.
+
+mod args;
+mod cmd;
+mod context;
+mod output;
+mod progress;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command};
+use context::Context;
+use floe::{Error, Kind, Result};
+
+/// Runs the program and gives its exit code.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // `--help` and `--version` are answers; everything else is a usage error.
+            let code = if e.use_stderr() { Kind::Usage.exit_code() } else { 0 };
+            let piped = e.print().is_err_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe);
+            let help_only = e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+            return ExitCode::from(if piped && !help_only { 0 } else { code });
+        }
+    };
+    let context = Context::new(&cli.global);
+    let result = run(&cli.command, &context);
+    context.finish();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) if output::is_closed_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            report::error(&e, &context);
+            ExitCode::from(e.kind().exit_code())
+        }
+    }
+}
+
+fn run(command: &Command, context: &Context) -> Result<()> {
+    match command {
+        Command::Build(args) => cmd::build::run(args, context),
+        Command::Infer(args) => cmd::infer::run(args, context),
+        Command::Models(args) => cmd::models::run(args, context),
+        Command::Versions(args) => cmd::versions::run(args, context),
+        Command::Inspect(args) => cmd::inspect::run(args, context),
+        Command::Which(args) => cmd::which::run(args, context),
+        Command::Schema => cmd::schema::run(),
+        Command::Completions { shell } => cmd::completions::run(*shell),
+        Command::Man { command } => cmd::man::run(command.as_deref()),
+    }
+}
+
+/// A usage error with what to do about it.
+fn usage(message: impl Into<String>, hint: impl Into<String>) -> Error {
+    Error::new(Kind::Usage, message).hint(hint)
+}
