@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::warn;
 use crate::image::Base;
 use crate::oci::document::{IndexEntry, MAX_CONFIG};
-use crate::oci::{Config, Descriptor, Index, Manifest, Platform, Reference, media_type};
+use crate::oci::{Config, Descriptor, Index, Manifest, Platform, media_type};
 use crate::pack::{Known, rootfs};
 use crate::store::Source;
 use crate::store::location::Location;
@@ -73,7 +73,7 @@ pub(super) fn open(model: &Prepared, options: &Options, around: &Surroundings<'_
         Error::new(Kind::Model, format!("the base `{text}` does not exist"))
             .hint("check its name and tag; a base in a private registry needs a login")
     })?;
-    from_store(source, &found, reference, text, options, around)
+    from_store(source, &found, text, options, around)
 }
 
 fn scratch(platforms: &Platforms) -> Result<Opened> {
@@ -120,7 +120,6 @@ fn file_system(path: &std::path::Path, options: &Options, around: &Surroundings<
 fn from_store(
     source: Box<dyn Source>,
     found: &Descriptor,
-    reference: Option<&Reference>,
     text: &str,
     options: &Options,
     around: &Surroundings<'_>,
@@ -149,9 +148,6 @@ fn from_store(
         manifests.push((wanted, manifest));
     }
 
-    let tag = reference.and_then(|r| r.tag.clone());
-    let base_name = reference
-        .map(|r| Reference { digest: None, tag: tag.or(Some("latest".to_owned())), ..r.clone() }.to_string());
     let mut bases = Vec::new();
     for (wanted, manifest) in manifests {
         check_image(&manifest, text)?;
@@ -167,13 +163,7 @@ fn from_store(
                 );
             }
         }
-        // By digest alone there is no name that could be looked up again later.
-        let name = if reference.is_some_and(|r| r.digest.is_some() && r.tag.is_none()) {
-            reference.map(|r| r.name())
-        } else {
-            base_name.clone()
-        };
-        bases.push(Base::new(&manifest, config, name));
+        bases.push(Base::new(&manifest, config));
     }
     Ok(Opened { bases, content: Content::Store(source) })
 }

@@ -36,6 +36,9 @@ pub struct Options {
     pub name: Option<String>,
     /// What the model is laid on, where the definition shall not decide.
     pub foundation: Option<Foundation>,
+    /// Registry reference that the image shall name as its base, where it was fetched from another
+    /// place.
+    pub base_name: Option<String>,
     /// Where the image goes, in the grammar of [`crate::store::location::Location`]; nothing means
     /// the local store.
     pub outputs: Vec<String>,

@@ -14,10 +14,12 @@ use crate::model::ignore::Rules;
 use crate::model::payload::{self, Selection};
 use crate::model::tree::{Content, EntryKind, Selected};
 use crate::model::{Contract, Tree, secrets};
+use crate::oci::Reference;
 use crate::oci::annotation;
 use crate::plan::split::{self, Material};
 use crate::plan::{ConfigPlan, ImagePath, LAYOUT, Plan};
 use crate::runtimes::{self, Runtime};
+use crate::store::location::Location;
 
 /// How many of the largest files are shown.
 const LARGEST: usize = 10;
@@ -312,11 +314,33 @@ pub(super) fn plan(model: &Prepared, base: &base::Opened, options: &Options) -> 
         layout: LAYOUT,
         model: definition.name.clone(),
         created: options.created.clone(),
+        base_name: base_name(model, options)?,
         owner: options.owner,
         layers,
         config,
         annotations: annotations(model, options)?,
     })
+}
+
+/// The declared name of the base. One that was typed for this build may be a mirror's, and the same
+/// base has to give the same image wherever it was fetched from.
+fn base_name(model: &Prepared, options: &Options) -> Result<Option<String>> {
+    let text = match &options.base_name {
+        Some(text) => text,
+        None if matches!(options.foundation, Some(Foundation::Base(_))) => return Ok(None),
+        None => &model.foundation.runtime.base,
+    };
+    match Location::base(text)? {
+        Location::Registry(r) => {
+            let tag = r.tag.clone().or_else(|| r.digest.is_none().then(|| "latest".to_owned()));
+            Ok(Some(Reference { digest: None, tag, ..r }.to_string()))
+        }
+        _ if options.base_name.is_some() => {
+            Err(Error::new(Kind::Usage, format!("`--base-name {}` is no registry reference", show_bytes(text.as_bytes())))
+                .hint("write HOST/NAME:TAG, as in docker.io/library/debian:12"))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn merged(first: &BTreeMap<String, String>, then: &[&BTreeMap<String, String>]) -> BTreeMap<String, String> {

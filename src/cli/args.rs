@@ -153,6 +153,9 @@ pub(crate) struct BuildArgs {
     /// rootfs:DIR|TAR, or scratch
     #[arg(long, env = "FLOE_BASE", value_name = "REF")]
     pub(crate) base: Option<String>,
+    /// What the image names as its base, where --base is a mirror of it
+    #[arg(long, env = "FLOE_BASE_NAME", value_name = "REF")]
+    pub(crate) base_name: Option<String>,
     /// Build for os/arch[/variant]; repeatable, or `all` that the base has
     #[arg(long, env = "FLOE_PLATFORM", value_delimiter = ',', value_name = "PLATFORM")]
     pub(crate) platform: Vec<String>,

@@ -14,7 +14,7 @@ use super::usage;
 use floe::event::Observe;
 use floe::store::open::Stores;
 use floe::store::registry::{Client, Credentials, Settings};
-use floe::{Error, Kind, Result};
+use floe::{Kind, Result};
 
 /// Whether colours are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -102,7 +102,7 @@ fn annotations(base: &Base, plan: &Plan, id: Option<ModelId>) -> BTreeMap<String
     if let Some(digest) = base.digest {
         all.insert(annotation::BASE_DIGEST.to_owned(), digest.to_string());
     }
-    if let Some(name) = &base.name {
+    if let Some(name) = &plan.base_name {
         all.insert(annotation::BASE_NAME.to_owned(), name.clone());
     }
     all
@@ -207,6 +207,7 @@ mod tests {
             layout: LAYOUT,
             model: "m".into(),
             created: DEFAULT_CREATED.into(),
+            base_name: Some("docker.io/library/b:1".into()),
             owner: Owner::default(),
             layers: Vec::new(),
             config: ConfigPlan {
@@ -234,7 +235,7 @@ mod tests {
             "layers": [Descriptor::of("application/vnd.docker.image.rootfs.diff.tar.gzip", b"b").to_value()],
         });
         let manifest = Manifest::parse(json::canonical(&manifest), None).unwrap();
-        Base::new(&manifest, Config::parse(&config_bytes).unwrap(), Some("docker.io/library/b:1".into()))
+        Base::new(&manifest, Config::parse(&config_bytes).unwrap())
     }
 
     fn base_config() -> Value {

@@ -20,8 +20,6 @@ pub struct Base {
     pub layers: Vec<Descriptor>,
     /// Its configuration.
     pub config: Config,
-    /// Normalised registry reference, where it came from a registry.
-    pub name: Option<String>,
     /// Digest of its manifest; `None` of `scratch` and of file systems.
     pub digest: Option<Digest>,
 }
@@ -39,11 +37,11 @@ impl Base {
             value["variant"] = serde_json::json!(variant);
         }
         let config = Config { value, diff_ids: Vec::new(), platform: platform.clone() };
-        Self { layers: Vec::new(), config, name: None, digest: None }
+        Self { layers: Vec::new(), config, digest: None }
     }
 
     /// The base that a manifest and its configuration describe.
-    pub fn new(manifest: &Manifest, config: Config, name: Option<String>) -> Self {
+    pub fn new(manifest: &Manifest, config: Config) -> Self {
         let layers = manifest
             .layers
             .iter()
@@ -53,7 +51,7 @@ impl Base {
                 ..*l
             })
             .collect();
-        Self { layers, config, name, digest: Some(manifest.descriptor.digest) }
+        Self { layers, config, digest: Some(manifest.descriptor.digest) }
     }
 }
 

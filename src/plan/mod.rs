@@ -92,6 +92,10 @@ pub struct Plan {
     pub model: String,
     /// When the image was made, RFC 3339.
     pub created: String,
+    /// Registry reference of the base, where the definition or the catalog declares one. Where a
+    /// base was fetched from for one build is not part of the image: mirrors give the same digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_name: Option<String>,
     /// Owner of every file.
     pub owner: Owner,
     /// The layers over the base, lowest first.

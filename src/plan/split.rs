@@ -252,6 +252,7 @@ mod tests {
             layout: super::super::LAYOUT,
             model: "m".into(),
             created: super::super::DEFAULT_CREATED.into(),
+            base_name: None,
             owner: super::super::Owner::default(),
             layers: split(&t, 0).unwrap(),
             config: super::super::ConfigPlan::default(),

@@ -3,7 +3,7 @@
 //! Three traits say what a medium can do: a [`Source`] is read, a [`Sink`] is written, a
 //! [`Repository`] has names that can be listed and claimed, so that a collection of versions can
 //! live there. How a thing is stored is the medium's business; the order in which things are
-//! stored is [`publish`]'s alone.
+//! stored is the build's alone.
 //!
 //! Invariants: a manifest is never written before all that it names; what is read is verified
 //! while it is read; a failed or killed write leaves nothing that is named.

@@ -106,6 +106,7 @@ fn options(args: &BuildArgs, context: &Context) -> Result<Options> {
         input: Input { path: args.path.clone(), definition },
         name: args.name.clone(),
         foundation,
+        base_name: args.base_name.clone(),
         outputs: args.output.clone(),
         platforms: platforms(&args.platform)?,
         compression: args.compression.parse()?,
