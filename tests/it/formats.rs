@@ -1,5 +1,7 @@
 //! Every format against every model of `testdata/models` whose truth is known.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -100,4 +102,57 @@ fn every_determinable_fact_of_every_model_is_right() {
             format.name()
         );
     }
+}
+
+/// A broken model is recognised, told apart from none, and has no contract.
+#[test]
+fn hostile_models_fail_and_say_why() {
+    let mut files: Vec<PathBuf> = Vec::new();
+    let mut folders = vec![root().join("hostile")];
+    while let Some(folder) = folders.pop() {
+        for item in fs::read_dir(folder).unwrap() {
+            let path = item.unwrap().path();
+            match path.extension().and_then(|e| e.to_str()) {
+                None if path.is_dir() => folders.push(path),
+                Some("onnx" | "pb" | "pbtxt") => files.push(path),
+                _ => {}
+            }
+        }
+    }
+    assert!(files.len() >= 7, "{files:?}");
+    for file in files {
+        let found = detect(&tree(&file), &Choice::default()).unwrap().unwrap();
+        assert_eq!(found.contract, None, "{}", file.display());
+        let why = found.failure.unwrap();
+        assert!(why.contains(file.file_name().unwrap().to_str().unwrap()), "{why}");
+    }
+}
+
+/// Prefixes and flipped bytes of real models: an answer or an error, and never a panic.
+#[test]
+fn damaged_models_do_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tried = 0;
+    for (case, truth) in cases() {
+        let model = model(&case, &truth);
+        let file = [model.join("model.onnx"), model.join("saved_model.pb"), model];
+        let file = file.iter().find(|f| f.is_file()).unwrap();
+        let good = fs::read(file).unwrap();
+        let target = dir.path().join(file.file_name().unwrap());
+        let step = good.len().div_ceil(200);
+        for at in (0..good.len()).step_by(step) {
+            let mut flipped = good.clone();
+            flipped[at] = !flipped[at];
+            for bytes in [&good[..at], &flipped] {
+                fs::write(&target, bytes).unwrap();
+                let found = detect(&tree(&target), &Choice::default()).unwrap();
+                if let Some(found) = found {
+                    assert!(found.contract.is_none() || found.failure.is_none());
+                    serde_json::to_string(&found).unwrap();
+                }
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 1000);
 }

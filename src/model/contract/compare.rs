@@ -193,8 +193,8 @@ mod tests {
         )
     }
 
-    fn against(declared: Contract) -> Vec<String> {
-        compare(&declared, &stored()).contradictions.iter().map(ToString::to_string).collect()
+    fn against(declared: &Contract) -> Vec<String> {
+        compare(declared, &stored()).contradictions.iter().map(ToString::to_string).collect()
     }
 
     fn x(dtype: DType, shape: Option<&[i64]>) -> Contract {
@@ -219,18 +219,18 @@ mod tests {
     #[test]
     fn dtype_rank_and_size_contradict() {
         assert_eq!(
-            against(x(DType::Float64, None)),
+            against(&x(DType::Float64, None)),
             ["dtype of the input `x` of `serving_default`: declared `float64`, stored `float32`"]
         );
         assert_eq!(
-            against(x(DType::Float32, Some(&[4]))),
+            against(&x(DType::Float32, Some(&[4]))),
             ["shape of the input `x` of `serving_default`: declared [4], stored [-1, 4]"]
         );
         assert_eq!(
-            against(x(DType::Float32, Some(&[-1, 5]))),
+            against(&x(DType::Float32, Some(&[-1, 5]))),
             ["shape of the input `x` of `serving_default`: declared [-1, 5], stored [-1, 4]"]
         );
-        assert_eq!(against(x(DType::Float32, Some(&[]))).len(), 1);
+        assert_eq!(against(&x(DType::Float32, Some(&[]))).len(), 1);
     }
 
     #[test]
@@ -240,7 +240,10 @@ mod tests {
             vec![tensor("z", DType::Float32, None, Known::Declared)],
             vec![tensor("y", DType::Int64, None, Known::Declared)],
         );
-        assert_eq!(against(declared), ["names of the inputs of `serving_default`: declared `z`, stored `x`"]);
+        assert_eq!(
+            against(&declared),
+            ["names of the inputs of `serving_default`: declared `z`, stored `x`"]
+        );
         let mut optional = stored();
         optional.signatures[0].inputs.push(tensor("w", DType::Float32, None, Known::Stored));
         assert_eq!(compare(&x(DType::Float32, None), &optional).contradictions.len(), 1);
@@ -252,7 +255,7 @@ mod tests {
     fn another_signature_name_is_matched_by_tensors() {
         let mut declared = x(DType::Float64, None);
         declared.signatures[0].name = "infer".to_owned();
-        assert_eq!(against(declared).len(), 1);
+        assert_eq!(against(&declared).len(), 1);
         let other = contract("infer", vec![tensor("q", DType::Int8, None, Known::Declared)], vec![]);
         let c = compare(&other, &stored());
         assert_eq!((c.contradictions, c.unmatched), (vec![], vec!["infer".to_owned()]));

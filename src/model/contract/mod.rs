@@ -230,7 +230,6 @@ pub struct Tensor {
     pub profile: Option<Profile>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_dense(e: &Encoding) -> bool {
     *e == Encoding::Dense
 }

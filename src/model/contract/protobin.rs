@@ -214,7 +214,7 @@ pub fn read(bytes: &[u8]) -> Result<Decoded> {
 fn has_outputs(bytes: &[u8]) -> bool {
     let input = Input::new(&bytes, bytes.len() as u64 * 2);
     let mut message = input.message();
-    while let Ok(Some(field)) = message.next() {
+    while let Ok(Some(field)) = message.next_field() {
         if field.number == 3 {
             return true;
         }
@@ -231,7 +231,7 @@ impl Reader {
     fn contract(&mut self, mut message: Message<'_>) -> Result<(Option<String>, Vec<Signature>)> {
         let mut name = None;
         let mut signatures = Vec::new();
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             match field.number {
                 1 => name = Some(field.text(MAX_NAME)?),
                 2 => signatures.push(self.signature(field.message()?)?),
@@ -247,7 +247,7 @@ impl Reader {
     fn signature(&mut self, mut message: Message<'_>) -> Result<Signature> {
         let mut s =
             Signature { name: String::new(), known: Known::Stored, inputs: Vec::new(), outputs: Vec::new() };
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             match field.number {
                 1 => s.name = field.text(MAX_NAME)?,
                 2 => s.inputs.push(self.field(field.message()?, 0)?),
@@ -268,7 +268,7 @@ impl Reader {
         }
         let mut t = Tensor::new("", None, None, Known::Stored);
         let mut typed = false;
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             match (field.number, self.generation) {
                 (1, _) => t.name = field.text(MAX_NAME)?,
                 (2, Generation::Three) => t.shape = Some(packed_shape(field.message()?)?),
@@ -276,7 +276,7 @@ impl Reader {
                 (3, _) => {
                     let mut data = field.message()?;
                     typed = true;
-                    while let Some(sub) = data.next()? {
+                    while let Some(sub) = data.next_field()? {
                         match sub.number {
                             1 => t.fields.push(self.field(sub.message()?, depth + 1)?),
                             _ => return Err(unknown("Subfield", &sub)),
@@ -340,7 +340,7 @@ fn dim(size: i64) -> Result<Option<u64>> {
 
 fn packed_shape(mut message: Message<'_>) -> Result<Shape> {
     let mut dims = Vec::new();
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => field.append_ints(&mut dims, MAX_RANK)?,
             _ => return Err(unknown("TensorShape", &field)),
@@ -353,7 +353,7 @@ fn dims_shape(mut message: Message<'_>, names: &mut Vec<Option<String>>) -> Resu
     let mut shape = Vec::new();
     let mut unknown_rank = false;
     names.clear();
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             2 if shape.len() >= MAX_RANK => {
                 return Err(Error::new(Kind::Model, format!("a shape has more than {MAX_RANK} dimensions")));
@@ -361,7 +361,7 @@ fn dims_shape(mut message: Message<'_>, names: &mut Vec<Option<String>>) -> Resu
             2 => {
                 let (mut size, mut name) = (0, None);
                 let mut inner = field.message()?;
-                while let Some(part) = inner.next()? {
+                while let Some(part) = inner.next_field()? {
                     match part.number {
                         1 => size = part.int()?,
                         2 => name = Some(part.text(MAX_NAME)?).filter(|n| !n.is_empty()),

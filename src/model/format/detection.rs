@@ -92,7 +92,7 @@ impl Serialize for Detection {
 pub fn detect(tree: &Tree, choice: &Choice<'_>) -> Result<Option<Detection>> {
     let formats = chosen_formats(choice.framework)?;
     let (base, only) = chosen_place(tree, choice.path)?;
-    let levels = folder::levels(tree, &base, only.as_deref());
+    let (levels, more) = folder::levels(tree, &base, only.as_deref());
     let mut impostors = Vec::new();
     for level in &levels {
         let mut found = Vec::new();
@@ -107,7 +107,16 @@ pub fn detect(tree: &Tree, choice: &Choice<'_>) -> Result<Option<Detection>> {
         impostors.extend(here);
         match found.as_slice() {
             [] => {}
-            [one] => return read(tree, one, impostors).map(Some),
+            [one] => {
+                let mut found = read(tree, one, impostors)?;
+                if more {
+                    found.warnings.push(format!(
+                        "of each level of folders only the first {} files were searched for models",
+                        folder::MAX_FILES
+                    ));
+                }
+                return Ok(Some(found));
+            }
             several => return Err(ambiguous(several)),
         }
     }

@@ -100,8 +100,8 @@ impl File<'_> {
 /// The folders from `base` on, by level: the base itself, those in it, those in these.
 ///
 /// With `only`, nothing but the file of that name in the base is seen. No more than [`MAX_FILES`]
-/// files of a level are in the answer.
-pub(super) fn levels<'t>(tree: &'t Tree, base: &[u8], only: Option<&[u8]>) -> Vec<Vec<Folder<'t>>> {
+/// files of a level are in the answer; whether there were more comes second.
+pub(super) fn levels<'t>(tree: &'t Tree, base: &[u8], only: Option<&[u8]>) -> (Vec<Vec<Folder<'t>>>, bool) {
     let mut seen = [0; MAX_LEVEL + 1];
     let mut all: BTreeMap<(usize, Vec<u8>), Folder<'t>> = BTreeMap::new();
     let new = |path: &[u8]| Folder { tree, path: path.to_vec(), files: Vec::new(), folders: BTreeSet::new() };
@@ -136,7 +136,7 @@ pub(super) fn levels<'t>(tree: &'t Tree, base: &[u8], only: Option<&[u8]>) -> Ve
     for ((level, _), folder) in all {
         levels[level].push(folder);
     }
-    levels
+    (levels, seen.iter().any(|n| *n > MAX_FILES))
 }
 
 /// Whether a path of the tree is a folder with files in it.

@@ -123,7 +123,7 @@ impl<'s> Input<'s> {
         };
         let enough = inside(&window).is_some_and(|o| window.bytes.len() - o >= buf.len());
         let ends = window.at + window.bytes.len() as u64 >= self.source.size() && !window.bytes.is_empty();
-        if !enough && !(ends && inside(&window).is_some()) {
+        if !(enough || ends && inside(&window).is_some()) {
             // The window moves on from where it ended, or jumps.
             let sequential = inside(&window).is_some() || at == window.at + window.bytes.len() as u64;
             window.next_read = if sequential { (window.next_read * 2).min(LONGEST_READ) } else { FIRST_READ };
@@ -246,7 +246,7 @@ impl<'i> Message<'i> {
     }
 
     /// The next field; `None` at the end. What it holds is skipped, unless it is asked for.
-    pub fn next(&mut self) -> Result<Option<Field<'i>>> {
+    pub fn next_field(&mut self) -> Result<Option<Field<'i>>> {
         if self.at >= self.end {
             return Ok(None);
         }
@@ -397,7 +397,7 @@ mod tests {
     fn walk(message: Message<'_>) -> Result<usize> {
         let mut message = message;
         let mut n = 0;
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             n += 1;
             if field.number == 1 && matches!(field.value, Value::Bytes(_)) {
                 n += walk(field.message()?)?;
@@ -418,13 +418,13 @@ mod tests {
         ];
         let input = Input::new(&bytes, 100);
         let mut m = input.message();
-        assert_eq!(m.next().unwrap().unwrap().varint().unwrap(), 150);
-        assert!(matches!(m.next().unwrap().unwrap().value, Value::Fixed64(1)));
-        assert_eq!(m.next().unwrap().unwrap().text(10).unwrap(), "hi");
-        assert!(matches!(m.next().unwrap().unwrap().value, Value::Fixed32(2)));
-        assert!(matches!(m.next().unwrap().unwrap().value, Value::Group));
-        assert_eq!(m.next().unwrap().unwrap().int().unwrap(), -1);
-        assert!(m.next().unwrap().is_none());
+        assert_eq!(m.next_field().unwrap().unwrap().varint().unwrap(), 150);
+        assert!(matches!(m.next_field().unwrap().unwrap().value, Value::Fixed64(1)));
+        assert_eq!(m.next_field().unwrap().unwrap().text(10).unwrap(), "hi");
+        assert!(matches!(m.next_field().unwrap().unwrap().value, Value::Fixed32(2)));
+        assert!(matches!(m.next_field().unwrap().unwrap().value, Value::Group));
+        assert_eq!(m.next_field().unwrap().unwrap().int().unwrap(), -1);
+        assert!(m.next_field().unwrap().is_none());
     }
 
     #[test]
@@ -489,7 +489,7 @@ mod tests {
         }
         let huge = Huge(Cell::new(0));
         let input = Input::new(&huge, 1 << 20);
-        let field = input.message().next().unwrap().unwrap();
+        let field = input.message().next_field().unwrap().unwrap();
         assert_eq!(field.span().unwrap().size(), (1 << 40) - 7);
         assert!(huge.0.get() <= 1024);
     }
@@ -500,11 +500,11 @@ mod tests {
         let input = Input::new(&bytes, 100);
         let mut list = Vec::new();
         let mut m = input.message();
-        while let Some(f) = m.next().unwrap() {
+        while let Some(f) = m.next_field().unwrap() {
             f.append_ints(&mut list, 4).unwrap();
         }
         assert_eq!(list, [1, 2, 3, 4]);
-        let f = input.message().next().unwrap().unwrap();
+        let f = input.message().next_field().unwrap().unwrap();
         assert!(f.append_ints(&mut list, 4).is_err());
     }
 }

@@ -53,7 +53,7 @@ fn walk(model: &Model<'_>, met: &mut Met) -> Result<()> {
     }
     for training in &model.training {
         let mut message = *training;
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             // The graphs for initialization and for a step.
             if matches!(field.number, 1 | 2) {
                 met.graph(field.message()?)?;
@@ -66,7 +66,7 @@ fn walk(model: &Model<'_>, met: &mut Met) -> Result<()> {
 impl Met {
     /// The recursion of graphs in nodes is bounded by the depth of messages.
     fn graph(&mut self, mut message: Message<'_>) -> Result<()> {
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             match field.number {
                 1 => self.node(field.message()?)?,
                 5 => self.weight(field.message()?)?,
@@ -79,7 +79,7 @@ impl Met {
 
     fn function(&mut self, mut message: Message<'_>) -> Result<()> {
         let (mut name, mut space) = (String::new(), String::new());
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             match field.number {
                 1 => name = field.text(MAX_TEXT)?,
                 7 => self.node(field.message()?)?,
@@ -93,7 +93,7 @@ impl Met {
 
     fn node(&mut self, mut message: Message<'_>) -> Result<()> {
         let (mut op, mut space) = (String::new(), String::new());
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             match field.number {
                 4 => op = field.text(MAX_TEXT)?,
                 5 => self.attribute(field.message()?)?,
@@ -112,7 +112,7 @@ impl Met {
     }
 
     fn attribute(&mut self, mut message: Message<'_>) -> Result<()> {
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             match field.number {
                 // Numbers and texts, of which there may be millions: an attribute holds one kind.
                 2..=4 | 7..=9 => return Ok(()),
@@ -135,7 +135,7 @@ impl Met {
     fn weight(&mut self, mut message: Message<'_>) -> Result<()> {
         let mut elsewhere = false;
         let mut entries = BTreeMap::new();
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             match field.number {
                 13 if entries.len() < 64 => {
                     let (key, value) = text_entry(field.message()?)?;

@@ -53,7 +53,7 @@ impl<'i> Model<'i> {
         let mut graph = None;
         let mut functions = Vec::new();
         let mut training = Vec::new();
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             match field.number {
                 1 => ir_version = field.int()?,
                 2 => reading.fact("onnx.producerName", field.text(MAX_TEXT)?),
@@ -93,7 +93,7 @@ impl<'i> Model<'i> {
 
 fn opset(mut message: Message<'_>) -> Result<(String, i64)> {
     let (mut name, mut version) = (String::new(), 0);
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => name = field.text(MAX_TEXT)?,
             2 => version = field.int()?,
@@ -106,7 +106,7 @@ fn opset(mut message: Message<'_>) -> Result<(String, i64)> {
 /// A `StringStringEntryProto`.
 pub(super) fn text_entry(mut message: Message<'_>) -> Result<(String, String)> {
     let (mut key, mut value) = (String::new(), String::new());
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => key = field.text(MAX_TEXT)?,
             2 => value = field.text(MAX_TEXT)?,
@@ -122,7 +122,7 @@ fn read_graph<'i>(mut message: Message<'i>, reading: &mut Reading) -> Result<Gra
         (n >= MAX_NODES)
             .then(|| Error::new(Kind::Model, format!("the graph has more than {MAX_NODES} {what}")))
     };
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => {
                 full(graph.nodes.len(), "nodes").map_or(Ok(()), Err)?;
@@ -143,7 +143,7 @@ fn read_graph<'i>(mut message: Message<'i>, reading: &mut Reading) -> Result<Gra
                     graph.weights.push(weight);
                 }
             }
-            11 | 12 | 13 => {
+            11..=13 => {
                 let list = match field.number {
                     11 => &mut graph.inputs,
                     12 => &mut graph.outputs,
@@ -183,7 +183,7 @@ fn unique(values: &[ValueInfo], side: &str) -> Result<()> {
 /// The values and the indices of a `SparseTensorProto`.
 pub(super) fn sparse_parts(mut message: Message<'_>) -> Result<Vec<Message<'_>>> {
     let mut parts = Vec::new();
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         if matches!(field.number, 1 | 2) && parts.len() < 2 {
             parts.push(field.message()?);
         }
@@ -193,7 +193,7 @@ pub(super) fn sparse_parts(mut message: Message<'_>) -> Result<Vec<Message<'_>>>
 
 /// The name of a `TensorProto`; its content is skipped.
 fn weight_name(mut message: Message<'_>) -> Result<String> {
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         if field.number == 8 {
             return field.text(MAX_TEXT);
         }
@@ -214,16 +214,12 @@ pub(super) fn weight(mut message: Message<'_>) -> Result<Weight> {
     let mut values = Vec::new();
     let mut raw = None;
     let mut elsewhere = false;
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => field.append_ints(&mut w.dims, MAX_RANK)?,
             2 => w.dtype = field.int()?,
             // int32_data and int64_data.
-            5 | 7 if values.len() < MAX_VALUES => {
-                if field.append_ints(&mut values, MAX_VALUES).is_err() {
-                    return Ok(w);
-                }
-            }
+            5 | 7 if field.append_ints(&mut values, MAX_VALUES).is_err() => return Ok(w),
             9 => raw = Some(field.span()?),
             14 => elsewhere = field.int()? != 0,
             _ => {}

@@ -42,6 +42,7 @@ pub(super) struct Node<'a, 'i> {
     pub op: String,
     pub domain: String,
     pub inputs: Vec<Option<&'a Val>>,
+    /// How many outputs it has.
     pub outputs: usize,
     attrs: BTreeMap<String, Message<'i>>,
 }
@@ -81,7 +82,7 @@ fn step(model: &Model<'_>, mut message: Message<'_>, known: &mut BTreeMap<String
     let (mut op, mut domain) = (String::new(), String::new());
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     let mut attrs = BTreeMap::new();
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 if inputs.len() < MAX_SLOTS => inputs.push(field.text(MAX_TEXT)?),
             2 if outputs.len() < MAX_SLOTS => outputs.push(field.text(MAX_TEXT)?),
@@ -96,7 +97,7 @@ fn step(model: &Model<'_>, mut message: Message<'_>, known: &mut BTreeMap<String
     }
     for name in &inputs {
         if let Some(Some(weight)) = model.graph.initializers.get(name)
-            && !known.get(name).is_some_and(|v| v.values.is_some())
+            && known.get(name).is_none_or(|v| v.values.is_none())
         {
             known.insert(name.clone(), constant(*weight)?);
         }
@@ -153,7 +154,7 @@ pub(super) fn constant(message: Message<'_>) -> Result<Val> {
 
 fn attr_name(mut message: Message<'_>) -> Result<String> {
     // The name comes first; whoever writes it last has attributes that are not found.
-    match message.next()? {
+    match message.next_field()? {
         Some(field) if field.number == 1 => field.text(MAX_TEXT),
         _ => Ok(String::new()),
     }
@@ -166,10 +167,7 @@ impl Node<'_, '_> {
     }
 
     /// An input's type, where it is a tensor: dtype and shape.
-    pub(super) fn tensor(
-        &self,
-        at: usize,
-    ) -> Option<(Option<DType>, Option<&Vec<Dim>>)> {
+    pub(super) fn tensor(&self, at: usize) -> Option<(Option<DType>, Option<&Vec<Dim>>)> {
         match &self.input(at)?.ty {
             Type::Tensor { elem, shape, .. } => Some((*elem, shape.as_ref())),
             _ => None,
@@ -188,7 +186,7 @@ impl Node<'_, '_> {
     /// A whole number.
     pub(super) fn int(&self, name: &str) -> Result<Option<i64>> {
         let Some(mut message) = self.attrs.get(name).copied() else { return Ok(None) };
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             if field.number == 3 {
                 return field.int().map(Some);
             }
@@ -201,7 +199,7 @@ impl Node<'_, '_> {
     pub(super) fn ints(&self, name: &str) -> Result<Option<Vec<i64>>> {
         let Some(mut message) = self.attrs.get(name).copied() else { return Ok(None) };
         let mut list = Vec::new();
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             if field.number == 8 {
                 field.append_ints(&mut list, MAX_LIST)?;
             }
@@ -212,7 +210,7 @@ impl Node<'_, '_> {
     /// A text.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>> {
         let Some(mut message) = self.attrs.get(name).copied() else { return Ok(None) };
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             if field.number == 4 {
                 return field.text(MAX_TEXT).map(Some);
             }
@@ -224,7 +222,7 @@ impl Node<'_, '_> {
     pub(super) fn count(&self, name: &str) -> Result<u64> {
         let Some(mut message) = self.attrs.get(name).copied() else { return Ok(0) };
         let (mut n, mut ints) = (0, Vec::new());
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             match field.number {
                 9 => n += 1,
                 8 => field.append_ints(&mut ints, MAX_LIST)?,
@@ -237,7 +235,7 @@ impl Node<'_, '_> {
     /// A tensor.
     pub(super) fn weight(&self, name: &str) -> Result<Option<Val>> {
         let Some(mut message) = self.attrs.get(name).copied() else { return Ok(None) };
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             if field.number == 5 {
                 return constant(field.message()?).map(Some);
             }
@@ -248,7 +246,7 @@ impl Node<'_, '_> {
     /// A type.
     pub(super) fn ty(&self, name: &str) -> Result<Option<Type>> {
         let Some(mut message) = self.attrs.get(name).copied() else { return Ok(None) };
-        while let Some(field) = message.next()? {
+        while let Some(field) = message.next_field()? {
             if field.number == 14 {
                 return types::ty(field.message()?, &mut Vec::new());
             }

@@ -14,7 +14,7 @@ mod types;
 use crate::error::{Result, show_bytes};
 use crate::model::contract::{Contract, Known, Signature, Tensor};
 use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, Severity, file_name};
-use crate::model::pb::{Input, Message, Value};
+use crate::model::pb::{Input, Message, Source, Value};
 use crate::model::tree::Tree;
 
 use graph::Model;
@@ -65,13 +65,7 @@ impl Format for Onnx {
             return Ok(reading);
         }
         let content = tree.open(&candidate.file)?;
-        let input = Input::new(&content, budget);
-        let model = Model::read(input.message(), &mut reading)?;
-        reading.contract = Some(contract(&model, &mut reading)?);
-        // The contract stands; what comes now may run out of budget in a graph of a size never met.
-        if let Err(e) = external::check(tree, &candidate.file, &model, &mut reading) {
-            reading.warnings.push(format!("the graph was not looked through to its end: {e}"));
-        }
+        read_from(&content, tree, &candidate.file, budget, &mut reading)?;
         Ok(reading)
     }
 
@@ -86,6 +80,24 @@ impl Format for Onnx {
             .any(|e| name.ends_with(e))
             .then_some(Role::Weights)
     }
+}
+
+/// Reads a model, and looks for the files that it names, relative to `file`.
+fn read_from(
+    source: &dyn Source,
+    tree: &Tree,
+    file: &[u8],
+    budget: u64,
+    reading: &mut Reading,
+) -> Result<()> {
+    let input = Input::new(source, budget);
+    let model = Model::read(input.message(), reading)?;
+    reading.contract = Some(contract(&model, reading)?);
+    // The contract stands; what comes now may run out of budget in a graph of a size never met.
+    if let Err(e) = external::check(tree, file, &model, reading) {
+        reading.warnings.push(format!("the graph was not looked through to its end: {e}"));
+    }
+    Ok(())
 }
 
 /// The serialization of a file that holds an ONNX model, and what to call it.
@@ -118,7 +130,7 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, &'static str)>> {
 /// Whether the fields are those of a `ModelProto`; one that was cut off is a broken ONNX model.
 fn looks_like(mut message: Message<'_>) -> bool {
     let (mut version, mut graph) = (false, false);
-    while let Ok(Some(field)) = message.next() {
+    while let Ok(Some(field)) = message.next_field() {
         match (field.number, field.value) {
             (1, Value::Varint(1..=255)) => version = true,
             (7, Value::Bytes(inner)) => {
@@ -136,7 +148,7 @@ fn looks_like(mut message: Message<'_>) -> bool {
 
 /// Every field of a `GraphProto` is a message or a text.
 fn plausible_graph(mut graph: Message<'_>) -> bool {
-    match graph.next() {
+    match graph.next_field() {
         Ok(Some(f)) => matches!((f.number, f.value), (1 | 2 | 5 | 10..=16, Value::Bytes(_))),
         Ok(None) => true,
         Err(_) => false,

@@ -64,9 +64,9 @@ pub(super) enum Type {
         shape: Option<Vec<Dim>>,
         sparse: bool,
     },
-    Sequence(Box<Type>),
-    Map(Option<DType>, Box<Type>),
-    Optional(Box<Type>),
+    Sequence(Box<Self>),
+    Map(Option<DType>, Box<Self>),
+    Optional(Box<Self>),
     /// Of none of the kinds that we know.
     Other,
 }
@@ -114,7 +114,7 @@ pub(super) struct ValueInfo {
 /// Reads a `ValueInfoProto`.
 pub(super) fn value_info(mut message: Message<'_>) -> Result<ValueInfo> {
     let mut value = ValueInfo { name: String::new(), ty: None, negative: Vec::new() };
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => value.name = field.text(MAX_TEXT)?,
             2 => value.ty = ty(field.message()?, &mut value.negative)?,
@@ -127,7 +127,7 @@ pub(super) fn value_info(mut message: Message<'_>) -> Result<ValueInfo> {
 /// Reads a `TypeProto`; `None` where it says nothing. The depth of messages bounds the recursion.
 pub(super) fn ty(mut message: Message<'_>, negative: &mut Vec<i64>) -> Result<Option<Type>> {
     let mut found = None;
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 | 8 => found = Some(tensor_type(field.message()?, field.number == 8, negative)?),
             4 => found = Some(Type::Sequence(Box::new(inner(field.message()?, 1, negative)?.1))),
@@ -147,7 +147,7 @@ pub(super) fn ty(mut message: Message<'_>, negative: &mut Vec<i64>) -> Result<Op
 /// The element type of a sequence, an optional or, with its key, of a map.
 fn inner(mut message: Message<'_>, at: u32, negative: &mut Vec<i64>) -> Result<(Option<DType>, Type)> {
     let (mut key, mut value) = (None, None);
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             n if n == at => value = ty(field.message()?, negative)?,
             1 => key = dtype(field.int()?),
@@ -159,7 +159,7 @@ fn inner(mut message: Message<'_>, at: u32, negative: &mut Vec<i64>) -> Result<(
 
 fn tensor_type(mut message: Message<'_>, sparse: bool, negative: &mut Vec<i64>) -> Result<Type> {
     let (mut elem, mut dims) = (None, None);
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => elem = dtype(field.int()?),
             2 => dims = Some(shape(field.message()?, negative)?),
@@ -171,7 +171,7 @@ fn tensor_type(mut message: Message<'_>, sparse: bool, negative: &mut Vec<i64>) 
 
 fn shape(mut message: Message<'_>, negative: &mut Vec<i64>) -> Result<Vec<Dim>> {
     let mut dims = Vec::new();
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         if field.number != 1 {
             continue;
         }
@@ -180,7 +180,7 @@ fn shape(mut message: Message<'_>, negative: &mut Vec<i64>) -> Result<Vec<Dim>> 
         }
         let mut dim = Dim::Unknown;
         let mut inner = field.message()?;
-        while let Some(part) = inner.next()? {
+        while let Some(part) = inner.next_field()? {
             match part.number {
                 1 => {
                     let size = part.int()?;
@@ -191,7 +191,7 @@ fn shape(mut message: Message<'_>, negative: &mut Vec<i64>) -> Result<Vec<Dim>> 
                 }
                 2 => {
                     dim =
-                        Some(part.text(MAX_TEXT)?).filter(|n| !n.is_empty()).map_or(Dim::Unknown, Dim::Named)
+                        Some(part.text(MAX_TEXT)?).filter(|n| !n.is_empty()).map_or(Dim::Unknown, Dim::Named);
                 }
                 _ => {}
             }

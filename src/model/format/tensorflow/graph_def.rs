@@ -27,7 +27,7 @@ const NO_RESULT: &[&str] = &["NoOp", "Assert", "Print", "PrintV2", "Const", "Pla
 pub(super) fn looks_like(mut message: Message<'_>) -> bool {
     let mut nodes = 0;
     while nodes < SAMPLE {
-        let Ok(Some(field)) = message.next() else { break };
+        let Ok(Some(field)) = message.next_field() else { break };
         match (field.number, field.value) {
             (1, Value::Bytes(node)) if plausible_node(node) => nodes += 1,
             // Library, version, versions, debug information.
@@ -42,7 +42,7 @@ pub(super) fn looks_like(mut message: Message<'_>) -> bool {
 /// node_def_util.cc), which tells them from other maps of text.
 fn plausible_node(mut node: Message<'_>) -> bool {
     let (mut name, mut op) = (false, false);
-    while let Ok(Some(field)) = node.next() {
+    while let Ok(Some(field)) = node.next_field() {
         match (field.number, field.value) {
             (1, Value::Bytes(_)) => {
                 name = field.text(4096).is_ok_and(|n| {
@@ -73,7 +73,7 @@ struct Node<'i> {
 pub(super) fn read(mut message: Message<'_>, reading: &mut Reading) -> Result<()> {
     let mut consumed = BTreeSet::new();
     let mut nodes = Vec::new();
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 if nodes.len() >= MAX_NODES => {
                 return Err(Error::new(Kind::Model, format!("the graph has more than {MAX_NODES} nodes")));
@@ -109,7 +109,7 @@ pub(super) fn read(mut message: Message<'_>, reading: &mut Reading) -> Result<()
 }
 
 fn versions(mut message: Message<'_>, reading: &mut Reading) -> Result<()> {
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         if field.number == 1 {
             reading.fact("tensorflow.producer", field.varint()?.to_string());
         }
@@ -119,7 +119,7 @@ fn versions(mut message: Message<'_>, reading: &mut Reading) -> Result<()> {
 
 fn node<'i>(mut message: Message<'i>, consumed: &mut BTreeSet<String>) -> Result<Node<'i>> {
     let mut node = Node { name: String::new(), op: String::new(), attrs: Vec::new() };
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => node.name = field.text(MAX_TEXT)?,
             2 => node.op = field.text(MAX_TEXT)?,
@@ -148,7 +148,7 @@ fn attrs(node: &Node<'_>, reading: &mut Reading) -> Result<Attrs> {
     let mut all = Attrs::default();
     for message in &node.attrs {
         let (key, Some(mut value)) = entry(*message)? else { continue };
-        while let Some(field) = value.next()? {
+        while let Some(field) = value.next_field()? {
             match (field.number, key.as_str()) {
                 (6, _) => drop(all.types.insert(key.clone(), field.int()?)),
                 (7, "shape") => {
@@ -157,7 +157,7 @@ fn attrs(node: &Node<'_>, reading: &mut Reading) -> Result<Attrs> {
                     all.shape = Some((shape, names));
                 }
                 (1, "_output_shapes") => {
-                    all.output_shapes = first_shape(field.message()?, &node.name, reading)?
+                    all.output_shapes = first_shape(field.message()?, &node.name, reading)?;
                 }
                 _ => {}
             }
@@ -167,7 +167,7 @@ fn attrs(node: &Node<'_>, reading: &mut Reading) -> Result<Attrs> {
 }
 
 fn first_shape(mut list: Message<'_>, place: &str, reading: &mut Reading) -> Result<Option<Option<Shape>>> {
-    while let Some(field) = list.next()? {
+    while let Some(field) = list.next_field()? {
         if field.number == 7 {
             return signature::shape(field.message()?, &mut Vec::new(), place, reading).map(Some);
         }

@@ -233,3 +233,6 @@ fn whole(content: &Content, budget: u64) -> Result<Vec<u8>> {
     }
     content.read_all(cap)
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ pub(super) struct Loaded {
 pub(super) fn looks_like(mut message: Message<'_>) -> bool {
     let mut version = false;
     let mut graphs = 0;
-    while let Ok(Some(field)) = message.next() {
+    while let Ok(Some(field)) = message.next_field() {
         match (field.number, field.value) {
             // The schema version is 1 since 2016.
             (1, Value::Varint(1)) => version = true,
@@ -46,7 +46,7 @@ pub(super) fn looks_like(mut message: Message<'_>) -> bool {
 
 /// The fields of a meta graph are messages; the first tells enough.
 fn plausible_meta_graph(mut graph: Message<'_>) -> bool {
-    match graph.next() {
+    match graph.next_field() {
         Ok(Some(field)) => matches!((field.number, field.value), (1..=7, Value::Bytes(_))),
         Ok(None) => true,
         Err(_) => false,
@@ -69,7 +69,7 @@ struct MetaGraph<'i> {
 /// Reads a SavedModel; `sizes` tells whether the sizes on the wire are those of the file.
 pub(super) fn read(mut message: Message<'_>, reading: &mut Reading, sizes: bool) -> Result<Loaded> {
     let mut graphs = Vec::new();
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => reading.fact("tensorflow.schemaVersion", field.varint()?.to_string()),
             2 if graphs.len() >= MAX_GRAPHS => {
@@ -139,7 +139,7 @@ fn meta_graph(mut message: Message<'_>) -> Result<MetaGraph<'_>> {
         assets: Vec::new(),
         signatures: BTreeMap::new(),
     };
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => meta_info(field.message()?, &mut graph)?,
             // A saver is there where variables are.
@@ -168,7 +168,7 @@ fn meta_graph(mut message: Message<'_>) -> Result<MetaGraph<'_>> {
 }
 
 fn meta_info<'i>(mut message: Message<'i>, graph: &mut MetaGraph<'i>) -> Result<()> {
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => graph.version = field.text(MAX_TEXT)?,
             4 if graph.tags.len() < MAX_GRAPHS => graph.tags.push(field.text(MAX_TEXT)?),
@@ -184,7 +184,7 @@ fn meta_info<'i>(mut message: Message<'i>, graph: &mut MetaGraph<'i>) -> Result<
 /// The name of the file of an asset.
 fn asset(mut message: Message<'_>) -> Result<Option<String>> {
     let mut name = None;
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         if field.number == 2 {
             name = Some(field.text(MAX_TEXT)?);
         }
@@ -197,7 +197,7 @@ fn asset(mut message: Message<'_>) -> Result<Option<String>> {
 pub(super) fn entry(mut message: Message<'_>) -> Result<(String, Option<Message<'_>>)> {
     let mut key = String::new();
     let mut value = None;
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => key = field.text(MAX_TEXT)?,
             2 => value = Some(field.message()?),

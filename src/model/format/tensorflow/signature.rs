@@ -22,7 +22,7 @@ pub(super) fn read(name: &str, mut message: Message<'_>, reading: &mut Reading) 
     let mut inputs = BTreeMap::new();
     let mut outputs = BTreeMap::new();
     let mut defaults = BTreeSet::new();
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 | 2 => {
                 let (key, value) = entry(field.message()?)?;
@@ -77,7 +77,7 @@ fn tensor(name: &str, mut message: Message<'_>, place: &str, reading: &mut Readi
     let mut number = 0;
     let mut has_shape = false;
     let mut composite = None;
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => reading.fact(format!("{place}.tensor"), field.text(MAX_TEXT)?),
             2 => number = field.int()?,
@@ -133,7 +133,7 @@ pub(super) fn shape(
     let mut dims: Shape = Vec::new();
     let mut unknown_rank = false;
     names.clear();
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             2 if dims.len() >= MAX_RANK => {
                 return Err(Error::new(Kind::Model, format!("a shape has more than {MAX_RANK} dimensions")));
@@ -165,7 +165,7 @@ pub(super) fn shape(
 
 fn dim(mut message: Message<'_>) -> Result<(i64, Option<String>)> {
     let (mut size, mut name) = (0, None);
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => size = field.int()?,
             2 => name = Some(field.text(MAX_TEXT)?).filter(|n| !n.is_empty()),
@@ -177,7 +177,7 @@ fn dim(mut message: Message<'_>) -> Result<(i64, Option<String>)> {
 
 /// The three tensors of the graph that a sparse one is made of.
 fn coo_sparse(mut message: Message<'_>, place: &str, reading: &mut Reading) -> Result<()> {
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         let part = match field.number {
             1 => "values",
             2 => "indices",
@@ -207,12 +207,12 @@ fn composite_tensor(
 ) -> Result<()> {
     let mut spec = TypeSpec::default();
     let mut components = 0;
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => type_spec(field.message()?, &mut spec, reading, place)?,
             2 => {
                 let mut component = field.message()?;
-                while let Some(part) = component.next()? {
+                while let Some(part) = component.next_field()? {
                     if part.number == 1 {
                         reading.fact(format!("{place}.components[{components}]"), part.text(MAX_TEXT)?);
                     }
@@ -245,7 +245,7 @@ fn type_spec(
     reading: &mut Reading,
     place: &str,
 ) -> Result<()> {
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             1 => spec.class = field.varint()?,
             2 => state(field.message()?, spec, reading, place, 0)?,
@@ -267,7 +267,7 @@ fn state(
     if depth > MAX_STATE {
         return Ok(());
     }
-    while let Some(field) = message.next()? {
+    while let Some(field) = message.next_field()? {
         match field.number {
             31 if spec.shape.is_none() => {
                 spec.shape = Some(shape(field.message()?, &mut Vec::new(), place, reading)?);
@@ -276,7 +276,7 @@ fn state(
             // A list or a tuple of further values.
             51 | 52 => {
                 let mut values = field.message()?;
-                while let Some(value) = values.next()? {
+                while let Some(value) = values.next_field()? {
                     if value.number == 1 {
                         state(value.message()?, spec, reading, place, depth + 1)?;
                     }

@@ -16,6 +16,9 @@ use crate::model::tree::Content;
 /// The largest text that is read.
 pub(super) const MAX_SIZE: u64 = 32 << 20;
 
+/// How deep brackets may nest in what is skipped.
+const MAX_SKIPPED: usize = 1000;
+
 /// What a field of a known message holds.
 enum Holds {
     Text,
@@ -209,7 +212,7 @@ impl<'t> Lexer<'t> {
 }
 
 fn is_name(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'+')
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'+' | b'/')
 }
 
 /// Reads fields up to the bracket that closes the message, or the end of the text.
@@ -232,7 +235,7 @@ fn message(lexer: &mut Lexer<'_>, schema: &Schema, close: Option<u8>, depth: u8)
             }
             // The name of an extension.
             Token::Mark(b'[') => {
-                skip_brackets(lexer, 1)?;
+                skip_brackets(lexer, b'[')?;
                 skip_value(lexer)?;
             }
             Token::End => return Err(lexer.fault("the text ends inside a message")),
@@ -363,7 +366,7 @@ fn skip_value(lexer: &mut Lexer<'_>) -> Result<()> {
         lexer.next()?;
     }
     match lexer.next()? {
-        Token::Mark(b'{' | b'<' | b'[') => skip_brackets(lexer, 1),
+        Token::Mark(open @ (b'{' | b'<' | b'[')) => skip_brackets(lexer, open),
         Token::Name(_) => Ok(()),
         Token::Quoted(_) => {
             while matches!(lexer.peek()?, Token::Quoted(_)) {
@@ -375,13 +378,22 @@ fn skip_value(lexer: &mut Lexer<'_>) -> Result<()> {
     }
 }
 
-/// Skips to the bracket that closes the `open` ones; which kind closes which does not matter here.
-fn skip_brackets(lexer: &mut Lexer<'_>, mut open: usize) -> Result<()> {
-    while open > 0 {
+/// Skips to the bracket that closes this one.
+fn skip_brackets(lexer: &mut Lexer<'_>, first: u8) -> Result<()> {
+    let closing = |open: u8| match open {
+        b'{' => b'}',
+        b'<' => b'>',
+        _ => b']',
+    };
+    let mut open = vec![closing(first)];
+    while let Some(wanted) = open.last().copied() {
         match lexer.next()? {
-            Token::Mark(b'{' | b'<' | b'[') => open += 1,
-            Token::Mark(b'}' | b'>' | b']') => open -= 1,
-            Token::End => return Err(lexer.fault("a bracket is not closed")),
+            Token::Mark(b @ (b'{' | b'<' | b'[')) if open.len() < MAX_SKIPPED => open.push(closing(b)),
+            Token::Mark(b) if b == wanted => drop(open.pop()),
+            Token::Mark(b'{' | b'<' | b'[') => return Err(lexer.fault("brackets are nested too deep")),
+            Token::Mark(b'}' | b'>' | b']') | Token::End => {
+                return Err(lexer.fault("a bracket is not closed"));
+            }
             _ => {}
         }
     }
