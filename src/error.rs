@@ -201,8 +201,12 @@ fn from_io(e: io::Error, message: String) -> Error {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     Some("free some space, or choose another folder for the output")
                 }
-                io::ErrorKind::ReadOnlyFilesystem => Some("choose an output on a file system that can be written"),
-                io::ErrorKind::PermissionDenied => Some("check the owner and the mode of the file and its folders"),
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    Some("choose an output on a file system that can be written")
+                }
+                io::ErrorKind::PermissionDenied => {
+                    Some("check the owner and the mode of the file and its folders")
+                }
                 _ => None,
             };
             let mut error = Error::new(Kind::Io, message).because(e);
@@ -269,7 +273,8 @@ mod tests {
         let codes = [Kind::Io, Kind::Usage, Kind::Model, Kind::Network, Kind::Integrity, Kind::Contract]
             .map(Kind::exit_code);
         assert_eq!(codes, [1, 2, 3, 4, 5, 6]);
-        let codes = [Kind::Conflict, Kind::Denied, Kind::Findings, Kind::Bug, Kind::Interrupted].map(Kind::exit_code);
+        let codes =
+            [Kind::Conflict, Kind::Denied, Kind::Findings, Kind::Bug, Kind::Interrupted].map(Kind::exit_code);
         assert_eq!(codes, [7, 8, 9, 70, 130]);
     }
 }

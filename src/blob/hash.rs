@@ -62,9 +62,12 @@ impl<R: Read> Verify<R> {
 
     fn fail(&self, found: &str) -> io::Error {
         let Descriptor { digest, size, .. } = &self.wanted;
-        Error::new(Kind::Integrity, format!("{}: expected {digest} with {size} bytes, found {found}", self.what))
-            .hint("the content was damaged or cut short; fetch or build it again")
-            .into_io()
+        Error::new(
+            Kind::Integrity,
+            format!("{}: expected {digest} with {size} bytes, found {found}", self.what),
+        )
+        .hint("the content was damaged or cut short; fetch or build it again")
+        .into_io()
     }
 }
 

@@ -97,7 +97,10 @@ impl Tree {
             scan.visit(&s.source, &s.dest, &mut Vec::new(), true)?;
         }
         scan.settle_links()?;
-        let tree = Self { entries: scan.entries.into_values().collect(), ignored: scan.ignored.into_iter().collect() };
+        let tree = Self {
+            entries: scan.entries.into_values().collect(),
+            ignored: scan.ignored.into_iter().collect(),
+        };
         tree.check_parents()?;
         Ok(tree)
     }
@@ -136,7 +139,10 @@ impl Tree {
 
     /// Total size of all files in bytes.
     pub fn size(&self) -> u64 {
-        self.entries.iter().map(|e| if let EntryKind::File { stamp, .. } = &e.kind { stamp.size } else { 0 }).sum()
+        self.entries
+            .iter()
+            .map(|e| if let EntryKind::File { stamp, .. } = &e.kind { stamp.size } else { 0 })
+            .sum()
     }
 
     /// Opens a file of the tree for reading pieces of it.
@@ -196,8 +202,11 @@ impl Scan<'_> {
                 () if kind.is_char_device() => "a character device",
                 () => "of an unknown kind",
             };
-            return Err(Error::new(Kind::Model, format!("`{}` is {what}, which cannot be packed", show(source)))
-                .hint("remove it from the model directory, or name it in `.floeignore`"));
+            return Err(Error::new(
+                Kind::Model,
+                format!("`{}` is {what}, which cannot be packed", show(source)),
+            )
+            .hint("remove it from the model directory, or name it in `.floeignore`"));
         }
         let executable = meta.permissions().mode() & 0o111 != 0;
         self.add(dest, source, EntryKind::File { stamp: Stamp::of(&meta), executable })
@@ -213,8 +222,11 @@ impl Scan<'_> {
         let stamp = Stamp::of(meta);
         let here = (stamp.dev, stamp.ino);
         if above.contains(&here) {
-            return Err(Error::new(Kind::Model, format!("`{}` is a folder inside itself, by way of a link", show(source)))
-                .hint("remove the link, or name it in `.floeignore`"));
+            return Err(Error::new(
+                Kind::Model,
+                format!("`{}` is a folder inside itself, by way of a link", show(source)),
+            )
+            .hint("remove the link, or name it in `.floeignore`"));
         }
         if above.len() >= MAX_DEPTH {
             return Err(Error::new(
@@ -270,7 +282,10 @@ impl Scan<'_> {
         while let Some(link) = self.links.pop() {
             budget -= 1;
             if budget == 0 {
-                return Err(Error::new(Kind::Model, "the links of the model lead into each other without an end"));
+                return Err(Error::new(
+                    Kind::Model,
+                    "the links of the model lead into each other without an end",
+                ));
             }
             if !done.insert((link.path.clone(), link.source.clone())) {
                 continue;
@@ -288,7 +303,11 @@ impl Scan<'_> {
             Err(e) => {
                 return Err(Error::new(
                     Kind::Model,
-                    format!("the link `{}` points to `{}`, which cannot be reached", show(&link.source), show_bytes(&text)),
+                    format!(
+                        "the link `{}` points to `{}`, which cannot be reached",
+                        show(&link.source),
+                        show_bytes(&text)
+                    ),
                 )
                 .hint("restore the target, remove the link, or name it in `.floeignore`")
                 .because(e));
@@ -311,7 +330,8 @@ impl Scan<'_> {
             return self.add(&link.path, &link.source, EntryKind::Link { target });
         }
         if !self.follow {
-            let mut hint = "pack what it points to with `--follow-links`, or name it in `.floeignore`".to_owned();
+            let mut hint =
+                "pack what it points to with `--follow-links`, or name it in `.floeignore`".to_owned();
             if real.components().any(|c| c.as_os_str() == "blobs") {
                 hint.push_str("; a Hugging Face cache consists of such links");
             }
@@ -358,7 +378,10 @@ fn check_path(path: &[u8], source: &Path) -> Result<()> {
         if part.starts_with(b".wh.") {
             return Err(Error::new(
                 Kind::Model,
-                format!("`{}` has a name that begins with `.wh.`, which means deletion in an image", show(source)),
+                format!(
+                    "`{}` has a name that begins with `.wh.`, which means deletion in an image",
+                    show(source)
+                ),
             )
             .hint("rename it, or name it in `.floeignore`"));
         }

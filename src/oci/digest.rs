@@ -62,8 +62,11 @@ impl FromStr for Digest {
 
     fn from_str(s: &str) -> Result<Self> {
         let wrong = |why: &str| {
-            Error::new(Kind::Integrity, format!("`{}` is not a digest: {why}", crate::error::show_bytes(s.as_bytes())))
-                .hint("a digest is `sha256:` and 64 lower-case hex digits")
+            Error::new(
+                Kind::Integrity,
+                format!("`{}` is not a digest: {why}", crate::error::show_bytes(s.as_bytes())),
+            )
+            .hint("a digest is `sha256:` and 64 lower-case hex digits")
         };
         let Some((algorithm, hex)) = s.split_once(':') else { return Err(wrong("there is no colon")) };
         if algorithm != "sha256" {

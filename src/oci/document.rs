@@ -72,7 +72,10 @@ pub struct IndexEntry {
 impl IndexEntry {
     /// Whether it is an attestation that BuildKit puts beside images: no image for any platform.
     pub fn is_attestation(&self) -> bool {
-        self.descriptor.annotations.get("vnd.docker.reference.type").is_some_and(|t| t == "attestation-manifest")
+        self.descriptor
+            .annotations
+            .get("vnd.docker.reference.type")
+            .is_some_and(|t| t == "attestation-manifest")
     }
 }
 
@@ -173,7 +176,9 @@ pub fn kind_of(value: &Value, declared: Option<&str>) -> Result<String> {
     }
     match () {
         () if value["manifests"].is_array() && value["layers"].is_null() => Ok(media_type::INDEX.to_owned()),
-        () if value["layers"].is_array() && value["manifests"].is_null() => Ok(media_type::MANIFEST.to_owned()),
+        () if value["layers"].is_array() && value["manifests"].is_null() => {
+            Ok(media_type::MANIFEST.to_owned())
+        }
         () => Err(not_an_image(declared.unwrap_or("no media type"))),
     }
 }
@@ -248,7 +253,9 @@ mod tests {
 
     #[test]
     fn hostile_documents_are_errors() {
-        for bad in ["", "[]", "null", "{\"layers\":[{}],\"config\":{}}", "{\"layers\":1}", "{\"manifests\":[1]}"] {
+        for bad in
+            ["", "[]", "null", "{\"layers\":[{}],\"config\":{}}", "{\"layers\":1}", "{\"manifests\":[1]}"]
+        {
             assert!(Manifest::parse(bad.as_bytes().to_vec(), None).is_err(), "{bad}");
             assert!(Index::parse(bad.as_bytes().to_vec(), None).is_err(), "{bad}");
             assert!(Config::parse(bad.as_bytes()).is_err(), "{bad}");

@@ -27,8 +27,18 @@ const KNOWN_ARCHITECTURES: &[&str] = &[
     "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le",
     "riscv64", "s390x", "wasm",
 ];
-const KNOWN_SYSTEMS: &[&str] =
-    &["android", "darwin", "dragonfly", "freebsd", "linux", "netbsd", "openbsd", "solaris", "wasip1", "windows"];
+const KNOWN_SYSTEMS: &[&str] = &[
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "linux",
+    "netbsd",
+    "openbsd",
+    "solaris",
+    "wasip1",
+    "windows",
+];
 
 impl Platform {
     /// A platform from its parts, normalised.

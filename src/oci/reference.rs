@@ -33,7 +33,9 @@ impl Reference {
     /// bracket, or is `localhost`, and something follows it.
     pub fn names_a_host(text: &str) -> bool {
         let Some((first, _)) = text.split_once('/') else { return false };
-        first == "localhost" || first.contains(['.', ':', '[']) || first.bytes().any(|b| b.is_ascii_uppercase())
+        first == "localhost"
+            || first.contains(['.', ':', '['])
+            || first.bytes().any(|b| b.is_ascii_uppercase())
     }
 
     /// Repository with host, as people write it: `docker.io/library/ubuntu`.
@@ -78,10 +80,15 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |why: String| {
-            Error::new(Kind::Usage, format!("`{}` is not an image reference: {why}", show_bytes(text.as_bytes())))
+            Error::new(
+                Kind::Usage,
+                format!("`{}` is not an image reference: {why}", show_bytes(text.as_bytes())),
+            )
         };
         let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => (rest, Some(digest.parse::<Digest>().map_err(|e| wrong(e.message().to_owned()))?)),
+            Some((rest, digest)) => {
+                (rest, Some(digest.parse::<Digest>().map_err(|e| wrong(e.message().to_owned()))?))
+            }
             None => (text, None),
         };
         let (registry, rest) = match rest.split_once('/') {
@@ -98,8 +105,9 @@ impl FromStr for Reference {
         if let Some(tag) = tag
             && !is_tag(tag)
         {
-            return Err(wrong(format!("`{}` is not a tag", show_bytes(tag.as_bytes())))
-                .hint("a tag has up to 128 letters, digits, `_`, `.` and `-`, and begins with none of the last two"));
+            return Err(wrong(format!("`{}` is not a tag", show_bytes(tag.as_bytes()))).hint(
+                "a tag has up to 128 letters, digits, `_`, `.` and `-`, and begins with none of the last two",
+            ));
         }
         // Other names of the same place, as Docker has them.
         let registry = match registry {
@@ -248,8 +256,30 @@ mod tests {
     #[test]
     fn what_is_no_reference_is_refused() {
         for bad in [
-            "", "/", "a//b", "a/", "UPPER/x y", "a:", "a:-x", "a@", "a@sha256:1", "h:99999/a", "h:0/a", "[::1/a",
-            "[zz]:1/a", "../a", "a/../b", "a b", "a?b", "a#b", "h:80/A", "-a", "a-", "a..b", "a___b", "a%2f",
+            "",
+            "/",
+            "a//b",
+            "a/",
+            "UPPER/x y",
+            "a:",
+            "a:-x",
+            "a@",
+            "a@sha256:1",
+            "h:99999/a",
+            "h:0/a",
+            "[::1/a",
+            "[zz]:1/a",
+            "../a",
+            "a/../b",
+            "a b",
+            "a?b",
+            "a#b",
+            "h:80/A",
+            "-a",
+            "a-",
+            "a..b",
+            "a___b",
+            "a%2f",
         ] {
             assert!(bad.parse::<Reference>().is_err(), "{bad}");
         }

@@ -10,6 +10,7 @@
 
 pub mod location;
 pub mod memory;
+pub mod registry;
 
 use crate::blob::{Blob, Packed, Recipe};
 use crate::error::Result;

@@ -1,0 +1,160 @@
+//! Registries: repositories that are reached over the network.
+//!
+//! A [`Registry`] is one repository on one registry. It implements the three traits of
+//! [`crate::store`] by the OCI distribution specification, with what real registries do
+//! differently. The [`Client`] is what all repositories of a run share: connections, tokens, and
+//! what was learnt about each registry.
+//!
+//! ```no_run
+//! use floe::store::Repository as _;
+//! use floe::store::registry::{Client, Credentials, Registry, Settings};
+//!
+//! # fn main() -> floe::Result<()> {
+//! let credentials = Credentials::load(&["/etc/floe/auth.json".into()])?;
+//! let client = Client::new(Settings { credentials, ..Settings::default() });
+//! let models = Registry::open(&client, &"ghcr.io/team/iris".parse()?);
+//! println!("{:?}", models.names()?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Which way a request takes: this file → `upload`, `download`, `names` (what is asked, and what
+//! the answers mean) → `call` (401s, redirects, another try) → `auth`, `host` (what may go where)
+//! → `transport`, `tls`, `pipe` (bytes).
+//!
+//! Invariants: what is read is verified; what a registry says about a write is checked by asking
+//! again, never by its words; credentials go to the host and port they belong to and no other.
+
+mod auth;
+mod call;
+mod credentials;
+mod download;
+mod error;
+mod host;
+mod names;
+mod pipe;
+mod tls;
+mod transport;
+mod upload;
+
+use std::fmt;
+use std::sync::Arc;
+
+use reqwest::Method;
+
+use self::auth::Scope;
+use self::call::{Call, Target};
+use self::host::Host;
+use super::{Claim, Document, Outcome, Presence, Repository, Sink, Source};
+use crate::blob::{Blob, Packed, Recipe};
+use crate::error::Result;
+use crate::event::Observe;
+use crate::oci::{Descriptor, Reference};
+
+pub use self::credentials::{Credentials, Login, Secret};
+pub use self::transport::{Client, Retry, Settings, Timeouts};
+
+/// One repository on one registry.
+#[derive(Clone)]
+pub struct Registry {
+    client: Client,
+    host: Arc<Host>,
+    repository: String,
+}
+
+impl Registry {
+    /// The repository of a reference; its tag and digest are of no meaning here. Asks nothing yet.
+    pub fn open(client: &Client, reference: &Reference) -> Self {
+        Self {
+            client: client.clone(),
+            host: client.host(&reference.registry),
+            repository: reference.repository.clone(),
+        }
+    }
+
+    /// Host and port, as the user writes them.
+    pub fn registry(&self) -> &str {
+        &self.host.name
+    }
+
+    /// The repository on that host.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// Host and repository, for messages.
+    fn place(&self) -> String {
+        format!("{}/{}", self.host.name, self.repository)
+    }
+
+    /// A request about this repository, without body and headers.
+    fn call<'a>(&'a self, method: Method, path: &'a str, scope: &'a Scope, doing: &'a str) -> Call<'a> {
+        Call {
+            client: &self.client,
+            host: &self.host,
+            repository: &self.repository,
+            method,
+            target: Target::Path(path),
+            headers: Vec::new(),
+            body: None,
+            scope,
+            doing,
+        }
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registry({})", self.place())
+    }
+}
+
+impl Source for Registry {
+    fn resolve(&self, name: &str) -> Result<Option<Descriptor>> {
+        names::resolve(self, name)
+    }
+
+    fn document(&self, descriptor: &Descriptor) -> Result<Document> {
+        download::document(self, descriptor)
+    }
+
+    fn blob<'a>(&'a self, descriptor: &Descriptor) -> Result<Box<dyn Blob + 'a>> {
+        Ok(Box::new(download::RemoteBlob::new(self, descriptor)))
+    }
+}
+
+impl Sink for Registry {
+    fn presence(&self, descriptor: &Descriptor) -> Result<Presence> {
+        upload::presence(self, descriptor)
+    }
+
+    fn put(&self, blob: &dyn Blob, see: &dyn Observe) -> Result<Outcome> {
+        upload::put(self, blob, see)
+    }
+
+    fn ingest(&self, recipe: &dyn Recipe, see: &dyn Observe) -> Result<Packed> {
+        upload::ingest(self, recipe, see)
+    }
+
+    fn put_document(&self, document: &Document) -> Result<()> {
+        names::put_document(self, document)
+    }
+}
+
+impl Repository for Registry {
+    fn names(&self) -> Result<Vec<String>> {
+        names::list(self)
+    }
+
+    fn claim(&self, name: &str, document: &Document) -> Result<Claim> {
+        names::claim(self, name, document)
+    }
+
+    fn point(&self, name: &str, document: &Document) -> Result<()> {
+        names::point(self, name, document)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        names::remove(self, name)
+    }
+}

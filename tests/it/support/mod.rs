@@ -1,0 +1,7 @@
+//! What several tests need: registries.
+
+// Each subject uses another part of it.
+#![allow(dead_code, unreachable_pub)]
+
+pub mod http;
+pub mod registry;
