@@ -153,7 +153,7 @@ impl Conn {
         let length = answer.length.unwrap_or(answer.body.len() as u64);
         let mut head = format!("HTTP/1.1 {} Reason\r\nContent-Length: {length}\r\n", answer.status);
         for (name, value) in &answer.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
         head.push_str("\r\n");
         let stream = self.reader.get_mut();
