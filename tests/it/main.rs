@@ -1,7 +1,9 @@
 //! One test binary; each module is one subject.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod formats;
 mod layering;
 mod stores;
+mod registry;
+mod support;

@@ -18,6 +18,10 @@ use std::sync::Arc;
 use floe::store::Repository;
 use floe::store::layout::{Layout, Options};
 use floe::store::memory::Memory;
+use floe::store::registry::{Client, Registry, Settings};
+
+use crate::support::debian::Debian;
+use crate::support::registry::TestRegistry;
 
 /// Two handles on one store, as two processes would have them.
 pub(crate) struct Fixture {
@@ -50,6 +54,23 @@ fn collection() -> Fixture {
     on_disk(|p| Layout::create(p, Some("team/model:".into()), Options::default()).unwrap())
 }
 
+fn at_registry(addr: &str, keep: Box<dyn std::any::Any>) -> Fixture {
+    let reference = format!("{addr}/team/model").parse().unwrap();
+    // Two clients, so that one learns nothing from what the other was told.
+    let open = || Registry::open(&Client::new(Settings::default()), &reference);
+    Fixture { one: Arc::new(open()), two: Arc::new(open()), _keep: keep }
+}
+
+fn our_registry() -> Fixture {
+    let server = TestRegistry::start();
+    at_registry(&server.addr().to_string(), Box::new(server))
+}
+
+fn docker_registry() -> Fixture {
+    let server = Debian::start();
+    at_registry(&server.addr.clone(), Box::new(server))
+}
+
 macro_rules! tests {
     ($open:path: $($body:ident)*) => { $( #[test] fn $body() { crate::stores::bodies::$body(&$open()); } )* };
 }
@@ -70,11 +91,19 @@ macro_rules! suite {
             a_stopped_copy_leaves_nothing
             the_events_of_a_piece_add_up
             a_claim_is_created_then_same_then_taken
-            names_are_listed_moved_and_removed
+            names_are_listed_and_moved
             what_is_not_there_is_told
             a_document_is_verified
             names_that_no_store_can_have_are_refused
         }
+    };
+}
+
+/// What stores promise that can take a name away and leave what it pointed to. Debian's registry
+/// cannot: `a_real_registry_takes_and_gives_it_all` in `registry/real.rs` shows what it says.
+macro_rules! removable {
+    ($open:path) => {
+        tests! { $open: a_removed_name_is_gone_and_its_content_stays }
     };
 }
 
@@ -91,23 +120,33 @@ macro_rules! atomic {
 
 mod in_memory {
     suite!(super::memory);
+    removable!(super::memory);
     atomic!(super::memory);
 }
 
 mod in_a_layout {
     suite!(super::plain_layout);
+    removable!(super::plain_layout);
     atomic!(super::plain_layout);
 }
 
 mod in_a_synced_layout {
     suite!(super::synced_layout);
+    removable!(super::synced_layout);
     atomic!(super::synced_layout);
 }
 
 mod in_a_collection {
     suite!(super::collection);
+    removable!(super::collection);
     atomic!(super::collection);
 }
 
-// Rows to come with the registry: `in_our_registry` (the server of the tests, in this process) and
-// `in_docker_registry` (the Debian package), both `suite!` alone.
+mod in_our_registry {
+    suite!(super::our_registry);
+    removable!(super::our_registry);
+}
+
+mod in_docker_registry {
+    suite!(super::docker_registry);
+}

@@ -247,12 +247,14 @@ impl Call<'_> {
                 Reply::read(self.client, response, MAX_ERROR_BODY, &self.what())?;
                 continue;
             }
-            if is_redirect(status) && self.reads() && redirects < MAX_REDIRECTS {
-                if let Some(next) = self.host.follow(self.client, &url, response.headers())? {
-                    redirects += 1;
-                    url = next;
-                    continue;
-                }
+            if is_redirect(status)
+                && self.reads()
+                && redirects < MAX_REDIRECTS
+                && let Some(next) = self.host.follow(self.client, &url, response.headers())?
+            {
+                redirects += 1;
+                url = next;
+                continue;
             }
             return Ok((response, url));
         }

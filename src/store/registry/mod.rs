@@ -19,13 +19,14 @@
 //! ```
 //!
 //! Which way a request takes: this file → `upload`, `download`, `names` (what is asked, and what
-//! the answers mean) → `call` (401s, redirects, another try) → `auth`, `host` (what may go where)
+//! the answers mean), `body` → `call` (401s, redirects, another try) → `auth`, `host` (what may go where)
 //! → `transport`, `tls`, `pipe` (bytes).
 //!
 //! Invariants: what is read is verified; what a registry says about a write is checked by asking
 //! again, never by its words; credentials go to the host and port they belong to and no other.
 
 mod auth;
+mod body;
 mod call;
 mod credentials;
 mod download;
@@ -137,6 +138,8 @@ impl Sink for Registry {
     }
 
     fn put_document(&self, document: &Document) -> Result<()> {
+        // The registry would refuse it too, but as one of its own errors.
+        crate::oci::document::check(&document.bytes, &document.descriptor, "the document to be stored")?;
         names::put_document(self, document)
     }
 }

@@ -65,7 +65,7 @@ fn look(registry: &Registry, name: &str, scope: &Scope) -> std::result::Result<O
         let (reply, _) = call.once(MAX_MANIFEST)?;
         match reply.status {
             StatusCode::NOT_FOUND => return Ok(None),
-            StatusCode::OK => described_by_body(registry, name, reply)?,
+            StatusCode::OK => described_by_body(registry, name, &reply)?,
             _ => return Err(call.refused(&reply)),
         }
     };
@@ -87,7 +87,7 @@ fn described(reply: &Reply) -> Option<Descriptor> {
     Some(Descriptor::new(kind, reply.digest()?, size))
 }
 
-fn described_by_body(registry: &Registry, name: &str, reply: Reply) -> Result<Descriptor> {
+fn described_by_body(registry: &Registry, name: &str, reply: &Reply) -> Result<Descriptor> {
     let (claimed, kind) = (reply.digest(), reply.header("content-type").map(str::to_owned));
     if reply.body.len() > MAX_MANIFEST {
         return Err(too_large(registry, name));

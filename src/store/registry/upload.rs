@@ -9,23 +9,20 @@
 //!
 //! Not here yet: PATCHes in pieces, which could resume.
 
-use std::io::Read;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use oci_client::errors::OciErrorCode;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode, Url};
-use tokio::sync::mpsc::Sender;
 
 use super::Registry;
 use super::auth::Scope;
-use super::call::{Body, Call, Reply, Target, next_pause, retrying, transmit};
+use super::body::{Content, changed};
+use super::call::{Call, Reply, Target, next_pause, retrying};
 use super::error::{Again, Failure, MAX_ERROR_BODY, has_code, is_transient};
-use super::pipe::{Pipe, piece};
-use crate::blob::{Blob, Packed, Pass, Recipe};
-use crate::error::{At, Error, Kind, Result};
+use crate::blob::{Blob, Packed, Recipe};
+use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observe, checkpoint};
 use crate::oci::{Descriptor, Digest};
 use crate::store::{Outcome, Presence};
@@ -34,12 +31,10 @@ use crate::store::{Outcome, Presence};
 const MAX_DAMAGED: u32 = 1;
 /// How often the last PUT of an upload is repeated in its session.
 const MAX_COMMITS: u32 = 2;
-/// How many 401s one body gets past.
-const MAX_CHALLENGES: u32 = 3;
 /// How long a pause is slept before looking whether the user wants to stop.
 const NAP: Duration = Duration::from_millis(100);
 
-type Attempt<T> = std::result::Result<T, Failure>;
+pub(super) type Attempt<T> = std::result::Result<T, Failure>;
 
 /// Whether a blob is there.
 pub(super) fn presence(registry: &Registry, descriptor: &Descriptor) -> Result<Presence> {
@@ -75,93 +70,40 @@ fn look(registry: &Registry, digest: Digest, size: Option<u64>, scope: &Scope) -
     })
 }
 
-/// Numbers the pieces in the events.
-static NEXT: AtomicU64 = AtomicU64::new(1);
+/// How a piece ends that could not be stored.
+const FAILED: &str = "failed";
 
 /// Stores a blob whose digest is known.
 pub(super) fn put(registry: &Registry, blob: &dyn Blob, see: &dyn Observe) -> Result<Outcome> {
     let d = blob.descriptor();
     let mut job = Job::new(registry, Content::Known(blob), see);
-    job.begin(d.digest.to_string(), Some(d.size));
-    let outcome = job.put(blob)?;
-    job.end(outcome.words());
-    Ok(outcome)
+    job.begin(format!("blob {}", d.digest.short()), Some(d.size));
+    let outcome = job.put(blob);
+    job.end(outcome.as_ref().map_or(FAILED, |o| o.words()));
+    outcome
 }
 
 /// Stores what a recipe makes.
 pub(super) fn ingest(registry: &Registry, recipe: &dyn Recipe, see: &dyn Observe) -> Result<Packed> {
     let mut job = Job::new(registry, Content::Made(recipe), see);
     job.begin(recipe.title(), recipe.size());
-    let packed = job.send(None)?.ok_or_else(|| Error::new(Kind::Bug, "an upload forgot what it sent"))?;
-    job.end(Outcome::Written.words());
-    Ok(packed)
-}
-
-/// What is sent; it can be opened again and again.
-#[derive(Clone, Copy)]
-enum Content<'a> {
-    Known(&'a dyn Blob),
-    Made(&'a dyn Recipe),
-}
-
-/// One reading of it.
-enum Reading<'a> {
-    Blob(Box<dyn Read + Send + 'a>),
-    Pass(Box<dyn Pass + 'a>),
-}
-
-impl<'a> Content<'a> {
-    fn open(self) -> Result<Reading<'a>> {
-        Ok(match self {
-            Self::Known(blob) => Reading::Blob(blob.open()?),
-            Self::Made(recipe) => Reading::Pass(recipe.open()?),
-        })
-    }
-}
-
-impl Reading<'_> {
-    fn reader(&mut self) -> &mut dyn Read {
-        match self {
-            Self::Blob(b) => b,
-            Self::Pass(p) => p,
-        }
-    }
-
-    fn finish(self) -> Result<Option<Packed>> {
-        match self {
-            Self::Blob(_) => Ok(None),
-            Self::Pass(p) => p.finish().map(Some),
-        }
-    }
+    let sent = job.send(None);
+    job.end(if sent.is_ok() { Outcome::Written.words() } else { FAILED });
+    sent?.ok_or_else(|| Error::new(Kind::Bug, "an upload forgot what it sent"))
 }
 
 /// One blob on its way.
-struct Job<'a> {
-    registry: &'a Registry,
-    content: Content<'a>,
-    see: &'a dyn Observe,
-    scope: Scope,
-    id: u64,
+pub(super) struct Job<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) content: Content<'a>,
+    pub(super) see: &'a dyn Observe,
+    pub(super) scope: Scope,
+    pub(super) id: u64,
     /// Digest and size, once they are known.
-    known: Option<(Digest, u64)>,
-    packed: Option<Packed>,
+    pub(super) known: Option<(Digest, u64)>,
+    pub(super) packed: Option<Packed>,
     /// Sent in one PUT rather than in a PATCH.
     whole: bool,
-}
-
-/// What came of sending a body.
-struct Sent {
-    reply: Reply,
-    bytes: u64,
-    packed: Option<Packed>,
-}
-
-/// Why the reading side ended, and how far it came.
-enum Fed {
-    Whole(u64, Option<Packed>),
-    /// Nobody takes any more; the other side knows why.
-    Cut(u64),
-    Failed(u64, Error),
 }
 
 impl<'a> Job<'a> {
@@ -175,7 +117,7 @@ impl<'a> Job<'a> {
             content,
             see,
             scope: Scope::push(&registry.repository),
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id: crate::event::next_id(),
             known,
             packed: None,
             whole: registry.host.whole.load(Ordering::Relaxed),
@@ -188,10 +130,6 @@ impl<'a> Job<'a> {
 
     fn end(&self, outcome: &str) {
         self.see.on(Event::End { id: self.id, outcome: outcome.to_owned() });
-    }
-
-    fn progress(&self, bytes: i64) {
-        self.see.on(Event::Progress { id: self.id, bytes });
     }
 
     fn put(&mut self, blob: &dyn Blob) -> Result<Outcome> {
@@ -321,7 +259,7 @@ impl<'a> Job<'a> {
         if self.whole {
             return self.put_whole(&session, sent);
         }
-        let body = self.body(Method::PATCH, &session, None, sent)?;
+        let body = self.body(&Method::PATCH, &session, None, sent)?;
         let status = body.reply.status;
         if matches!(
             status,
@@ -343,6 +281,8 @@ impl<'a> Job<'a> {
         let received = body.reply.header("range").and_then(end_of_range);
         if let Some(received) = received
             && received != body.bytes
+            // There is no way to say "nothing" in this header, so many say `0-0`.
+            && !(body.bytes == 0 && received == 1)
             && status != StatusCode::CREATED
         {
             return Err(Failure::after(
@@ -386,28 +326,11 @@ impl<'a> Job<'a> {
         Ok(self.registry.host.follow(&self.registry.client, asked, &reply.headers)?)
     }
 
-    /// Makes the content once without sending it: a PUT of the whole has the digest in its URL.
-    fn hash(&mut self) -> Attempt<(Digest, u64)> {
-        let mut reading = self.content.open()?;
-        loop {
-            checkpoint(self.see)?;
-            if piece(reading.reader()).doing("make the content of a blob")?.is_empty() {
-                break;
-            }
-        }
-        let packed =
-            reading.finish()?.ok_or_else(|| Error::new(Kind::Bug, "a pass ended without a digest"))?;
-        let known = (packed.descriptor.digest, packed.descriptor.size);
-        self.known = Some(known);
-        self.packed = Some(packed);
-        Ok(known)
-    }
-
     /// The whole blob in one PUT.
     fn put_whole(&mut self, session: &Url, sent: &mut u64) -> Attempt<()> {
         let (digest, size) =
             self.known.ok_or_else(|| Error::new(Kind::Bug, "a PUT of the whole needs the digest"))?;
-        let body = self.body(Method::PUT, &with_digest(session, digest), Some(size), sent)?;
+        let body = self.body(&Method::PUT, &with_digest(session, digest), Some(size), sent)?;
         if let Some(packed) = &body.packed
             && packed.descriptor.digest != digest
         {
@@ -484,136 +407,6 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Sends the content as the body of a request; gets past a 401 with a new reading.
-    fn body(&mut self, method: Method, url: &Url, length: Option<u64>, sent: &mut u64) -> Attempt<Sent> {
-        let (client, host) = (&self.registry.client, &self.registry.host);
-        let mut challenges = 0;
-        loop {
-            checkpoint(self.see)?;
-            let authorization =
-                host.authorization(client, url, &self.registry.repository, &self.scope, true)?;
-            let body = self.stream(method.clone(), url, length, authorization.as_ref(), sent)?;
-            host.was_reached();
-            if body.reply.status == StatusCode::UNAUTHORIZED
-                && challenges < MAX_CHALLENGES
-                && host.challenged(client, url, &body.reply.headers, authorization.as_ref())?
-            {
-                challenges += 1;
-                self.progress(-i64::try_from(*sent).unwrap_or(i64::MAX));
-                *sent = 0;
-                continue;
-            }
-            if body.reply.status.is_success()
-                && body.packed.is_none()
-                && matches!(self.content, Content::Made(_))
-            {
-                return Err(Failure::after(Error::new(
-                    Kind::Network,
-                    format!("`{}` answered before it had the whole blob", self.registry.place()),
-                )));
-            }
-            return Ok(body);
-        }
-    }
-
-    /// One reading, on a thread of its own, into one request.
-    fn stream(
-        &self,
-        method: Method,
-        url: &Url,
-        length: Option<u64>,
-        authorization: Option<&HeaderValue>,
-        sent: &mut u64,
-    ) -> Attempt<Sent> {
-        let client = &self.registry.client;
-        let what = format!("send the blob to `{}`", self.registry.place());
-        let reading = self.content.open()?;
-        let (pipe, mouth) = Pipe::new();
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        if let Some(value) = authorization {
-            headers.insert(AUTHORIZATION, value.clone());
-        }
-        let (answer, fed) = std::thread::scope(|s| {
-            let reader = s.spawn(|| self.feed(reading, mouth));
-            let limit = client.settings().timeouts.commit;
-            let answer = transmit(
-                client,
-                method,
-                url.clone(),
-                headers,
-                Body::Stream(Arc::clone(&pipe), length),
-                limit,
-                &what,
-            )
-            .and_then(|response| Reply::read(client, response, MAX_ERROR_BODY, &what));
-            // Whatever came of it, nobody takes more of this body.
-            pipe.close();
-            (answer, reader.join())
-        });
-        let fed = fed.map_err(|_| Error::new(Kind::Bug, "the thread that reads a blob panicked"))?;
-        let (bytes, packed, complete) = match fed {
-            Fed::Whole(bytes, packed) => (bytes, packed, true),
-            Fed::Cut(bytes) => (bytes, None, false),
-            Fed::Failed(bytes, error) => {
-                *sent = bytes;
-                // Content from another registry that arrived damaged may arrive better next time.
-                let again = if error.kind() == Kind::Integrity { Again::Damaged } else { Again::Never };
-                return Err(Failure { error, again });
-            }
-        };
-        *sent = bytes;
-        let reply = answer?;
-        if !complete && reply.status.is_success() {
-            return Err(Failure::after(Error::new(
-                Kind::Network,
-                format!(
-                    "`{}` answered after {bytes} bytes, before it had the whole blob",
-                    self.registry.place()
-                ),
-            )));
-        }
-        Ok(Sent { reply, bytes, packed })
-    }
-
-    /// Reads the content piece by piece into a pipe.
-    fn feed(&self, mut reading: Reading<'_>, mouth: Sender<std::io::Result<Vec<u8>>>) -> Fed {
-        let mut bytes = 0;
-        let fail = |bytes, error: Error| {
-            // The body must not end as if it were whole.
-            let _ = mouth.blocking_send(Err(std::io::Error::from(std::io::ErrorKind::InvalidData)));
-            Fed::Failed(bytes, error)
-        };
-        loop {
-            if let Err(stop) = checkpoint(self.see) {
-                return fail(bytes, stop);
-            }
-            match piece(reading.reader()).doing("read the content of a blob") {
-                Ok(piece) if piece.is_empty() => break,
-                Ok(piece) => {
-                    let n = piece.len();
-                    if mouth.blocking_send(Ok(piece)).is_err() {
-                        return Fed::Cut(bytes);
-                    }
-                    bytes += n as u64;
-                    self.progress(i64::try_from(n).unwrap_or(i64::MAX));
-                }
-                Err(error) => return fail(bytes, error),
-            }
-        }
-        match reading.finish() {
-            Ok(packed) => {
-                if let (Some(packed), Some((digest, _))) = (&packed, self.known)
-                    && packed.descriptor.digest != digest
-                {
-                    return fail(bytes, changed(packed.descriptor.digest, digest));
-                }
-                Fed::Whole(bytes, packed)
-            }
-            Err(error) => fail(bytes, error),
-        }
-    }
-
     fn refused(&self, doing: &str, reply: &Reply) -> Failure {
         let call: Call<'_> = self.registry.call(Method::PUT, "", &self.scope, doing);
         call.refused(reply)
@@ -625,14 +418,6 @@ enum Mount {
     Done,
     /// The registry did not link it, and opened an upload instead.
     Session(Url),
-}
-
-fn changed(found: Digest, before: Digest) -> Error {
-    Error::new(
-        Kind::Model,
-        format!("the content of a layer changed while it was published: {before} before, {found} now"),
-    )
-    .hint("nothing may write to the model's files meanwhile; publish again")
 }
 
 /// The upload's URL with the digest that ends it.

@@ -178,7 +178,7 @@ pub(crate) fn a_claim_is_created_then_same_then_taken(f: &Fixture) {
     assert_eq!(f.one.resolve("v1-0123456789abcdef").unwrap().unwrap(), a.descriptor);
 }
 
-pub(crate) fn names_are_listed_moved_and_removed(f: &Fixture) {
+pub(crate) fn names_are_listed_and_moved(f: &Fixture) {
     assert!(f.one.names().unwrap().is_empty());
     let (a, b) = (document(&*f.one, "a"), document(&*f.one, "b"));
     f.one.point("latest", &a).unwrap();
@@ -187,6 +187,12 @@ pub(crate) fn names_are_listed_moved_and_removed(f: &Fixture) {
     assert_eq!(f.one.resolve("latest").unwrap().unwrap(), b.descriptor);
     let names: BTreeSet<String> = f.one.names().unwrap().into_iter().collect();
     assert_eq!(names.into_iter().collect::<Vec<_>>(), ["latest", "prod"]);
+}
+
+pub(crate) fn a_removed_name_is_gone_and_its_content_stays(f: &Fixture) {
+    let (a, b) = (document(&*f.one, "a"), document(&*f.one, "b"));
+    f.one.point("latest", &b).unwrap();
+    f.one.point("prod", &a).unwrap();
     f.one.remove("prod").unwrap();
     f.one.remove("prod").unwrap();
     assert_eq!(f.two.names().unwrap(), ["latest"]);

@@ -1,0 +1,494 @@
+//! What the registry of the tests holds, and what it answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use floe::oci::Digest;
+use serde_json::{Value, json};
+
+use super::super::http::{Answer, Request};
+use super::{Entry, Switch};
+
+#[derive(Default)]
+pub(super) struct Repo {
+    pub(super) blobs: BTreeSet<String>,
+    pub(super) manifests: BTreeMap<String, (String, Vec<u8>)>,
+    /// In the order in which they were made.
+    pub(super) tags: Vec<(String, String)>,
+    /// Looks until a tag is seen.
+    pub(super) hidden: BTreeMap<String, u32>,
+}
+
+pub(super) struct Session {
+    pub(super) repo: String,
+    pub(super) state: u32,
+    pub(super) bytes: Vec<u8>,
+    pub(super) patched: bool,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) switches: Vec<(Switch, u32)>,
+    pub(super) blobs: BTreeMap<String, Arc<Vec<u8>>>,
+    pub(super) repos: BTreeMap<String, Repo>,
+    pub(super) sessions: BTreeMap<u64, Session>,
+    /// Requests left and scopes granted.
+    pub(super) tokens: BTreeMap<String, (u32, Vec<String>)>,
+    pub(super) serial: u64,
+    pub(super) log: Vec<Entry>,
+}
+
+impl Repo {
+    pub(super) fn tag(&mut self, name: &str, digest: &str) {
+        self.tags.retain(|(n, _)| n != name);
+        self.tags.push((name.to_owned(), digest.to_owned()));
+    }
+
+    pub(super) fn tagged(&self, name: &str) -> Option<String> {
+        self.tags.iter().find(|(n, _)| n == name).map(|(_, d)| d.clone())
+    }
+}
+
+impl State {
+    /// The first switch that fits and still may fire.
+    pub(super) fn fires<T>(&mut self, pick: impl Fn(&Switch) -> Option<(T, u32)>) -> Option<T> {
+        self.switches.iter_mut().find_map(|(switch, fired)| {
+            let (value, count) = pick(switch)?;
+            (*fired < count).then(|| {
+                *fired += 1;
+                value
+            })
+        })
+    }
+
+    pub(super) fn on(&self, switch: &Switch) -> bool {
+        self.switches.iter().any(|(s, _)| s == switch)
+    }
+
+    pub(super) fn any<T>(&self, pick: impl Fn(&Switch) -> Option<T>) -> Option<T> {
+        self.switches.iter().find_map(|(s, _)| pick(s))
+    }
+
+    pub(super) fn serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    pub(super) fn has_blob(&self, repo: &str, digest: &str) -> bool {
+        self.repos.get(repo).is_some_and(|r| r.blobs.contains(digest))
+    }
+}
+
+pub(super) fn error(status: u16, code: &str, message: &str) -> Answer {
+    let body = json!({"errors": [{"code": code, "message": message}]});
+    Answer::new(status).with("Content-Type", "application/json").body(body.to_string())
+}
+
+pub(super) fn fits(request: &Request, method: &str, path: &str) -> bool {
+    (method.is_empty() || method.split('|').any(|m| m == request.method)) && request.path.contains(path)
+}
+
+impl State {
+    /// What concerns the headers of any answer.
+    pub(super) fn decorate(&mut self, request: &Request, answer: &mut Answer) {
+        let is_digest = |name: &str| name == "Docker-Content-Digest";
+        if self.on(&Switch::NoDigestHeader) {
+            answer.headers.retain(|(n, _)| !is_digest(n));
+        }
+        let methods = self.any(|s| match s {
+            Switch::FalseDigestHeader(methods) => Some(*methods),
+            _ => None,
+        });
+        if methods.is_some_and(|m| m.contains(&request.method.as_str())) {
+            for (name, value) in &mut answer.headers {
+                if is_digest(name) {
+                    *value = Digest::of(b"another content").to_string();
+                }
+            }
+        }
+        if answer.status >= 400 && self.on(&Switch::Echo) {
+            let sent = request.header("authorization").unwrap_or("nothing");
+            let secret = sent.split(' ').next_back().unwrap_or("");
+            let plain =
+                STANDARD.decode(secret).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
+            answer.body = error(answer.status, "DENIED", &format!("you sent {sent}, which is {plain}")).body;
+        }
+    }
+}
+
+impl State {
+    pub(super) fn token(&mut self, request: &Request) -> Answer {
+        let Some((requests, login)) = self.any(|s| match s {
+            Switch::Bearer { requests, login } => Some((*requests, *login)),
+            _ => None,
+        }) else {
+            return error(404, "UNSUPPORTED", "no tokens here");
+        };
+        if let Some((user, password)) = login {
+            let want = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+            if request.header("authorization") != Some(&want) {
+                return error(401, "UNAUTHORIZED", "who are you");
+            }
+        }
+        let token = format!("token-number-{}", self.serial());
+        let scopes = request.params("scope").map(str::to_owned).collect();
+        self.tokens.insert(token.clone(), (requests, scopes));
+        Answer::new(200).body(json!({"token": token, "expires_in": 300}).to_string())
+    }
+
+    /// What stands in the way of a request, by its credentials.
+    pub(super) fn challenge(&mut self, request: &Request, addr: &str) -> Option<Answer> {
+        let sent = request.header("authorization");
+        if let Some((user, password)) = self.any(|s| match s {
+            Switch::Basic { user, password } => Some((*user, *password)),
+            _ => None,
+        }) {
+            let want = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+            return (sent != Some(&want)).then(|| {
+                error(401, "UNAUTHORIZED", "log in").with("WWW-Authenticate", "Basic realm=\"test\"")
+            });
+        }
+        self.any(|s| matches!(s, Switch::Bearer { .. }).then_some(()))?;
+        let realm = self
+            .any(|s| match s {
+                Switch::Realm(realm) => Some(realm.clone()),
+                _ => None,
+            })
+            .unwrap_or_else(|| format!("http://{addr}/token"));
+        let refuse = Answer::new(401)
+            .with("WWW-Authenticate", format!("Bearer realm=\"{realm}\",service=\"test\""))
+            .body(error(401, "UNAUTHORIZED", "a token please").body);
+        let Some(token) = sent.and_then(|s| s.strip_prefix("Bearer ")) else { return Some(refuse) };
+        let Some((left, scopes)) = self.tokens.get_mut(token) else { return Some(refuse) };
+        if *left == 0 {
+            return Some(refuse);
+        }
+        *left -= 1;
+        let action = match request.method.as_str() {
+            "GET" | "HEAD" => "pull",
+            "DELETE" => "delete",
+            _ => "push",
+        };
+        let repo = request.path.strip_prefix("/v2/").unwrap_or("");
+        let repo =
+            ["/blobs/", "/manifests/", "/tags/"].iter().find_map(|m| repo.split_once(m)).map_or("", |r| r.0);
+        let allowed = repo.is_empty() || granted(scopes, repo, action);
+        (!allowed).then_some(refuse)
+    }
+
+    pub(super) fn begin(&mut self, request: &Request, repo: &str, base: [&str; 2]) -> Answer {
+        if let (Some(digest), Some(from)) = (request.param("mount"), request.param("from")) {
+            let token = request.header("authorization").and_then(|a| a.strip_prefix("Bearer "));
+            let readable =
+                token.and_then(|t| self.tokens.get(t)).is_none_or(|(_, s)| granted(s, from, "pull"));
+            if !self.on(&Switch::Mount202) && readable && self.has_blob(from, digest) {
+                self.repos.entry(repo.to_owned()).or_default().blobs.insert(digest.to_owned());
+                return Answer::new(201)
+                    .with("Location", format!("http://{}/v2/{repo}/blobs/{digest}", base[0]))
+                    .with("Docker-Content-Digest", digest);
+            }
+        }
+        let id = self.serial();
+        self.sessions
+            .insert(id, Session { repo: repo.to_owned(), state: 0, bytes: Vec::new(), patched: false });
+        let no_location = self.fires(|s| match s {
+            Switch::NoLocation { count } => Some(((), *count)),
+            _ => None,
+        });
+        let answer = Answer::new(202).with("Range", "0-0");
+        if no_location.is_some() { answer } else { answer.with("Location", self.location(repo, id, 0, base)) }
+    }
+
+    pub(super) fn location(&self, repo: &str, id: u64, state: u32, base: [&str; 2]) -> String {
+        let path = format!("/v2/{repo}/blobs/uploads/{id}?_state={state}");
+        if self.on(&Switch::RelativeLocation) {
+            return path;
+        }
+        format!("http://{}{path}", base[usize::from(self.on(&Switch::ForeignLocation))])
+    }
+
+    /// The session of a request, where it is known and its state is the present one.
+    pub(super) fn session(&mut self, request: &Request, repo: &str, id: &str) -> Option<u64> {
+        let lost = self.fires(|s| match s {
+            Switch::LostSession { count } => Some(((), *count)),
+            _ => None,
+        });
+        let id = id.parse().ok()?;
+        if lost.is_some() {
+            self.sessions.remove(&id);
+        }
+        let session = self.sessions.get(&id)?;
+        (session.repo == repo && request.param("_state") == Some(&session.state.to_string())).then_some(id)
+    }
+
+    pub(super) fn patch(
+        &mut self,
+        request: &Request,
+        repo: &str,
+        id: &str,
+        body: &[u8],
+        base: [&str; 2],
+    ) -> Answer {
+        if let Some(status) = self.any(|s| match s {
+            Switch::NoPatch(status) => Some(*status),
+            _ => None,
+        }) {
+            return error(status, "UNSUPPORTED", "no PATCH here");
+        }
+        if self.on(&Switch::Ghcr416Over4MiB) && request.length().unwrap_or(0) > 4 << 20 {
+            return error(416, "BLOB_UPLOAD_INVALID", "too long");
+        }
+        let unknown = || error(404, "BLOB_UPLOAD_UNKNOWN", "no such upload");
+        let Some(key) = self.session(request, repo, id) else { return unknown() };
+        let ecr = self.on(&Switch::Ecr201StaleRange);
+        let short = self.fires(|s| match s {
+            Switch::ShortRange { count } => Some(((), *count)),
+            _ => None,
+        });
+        let Some(session) = self.sessions.get_mut(&key) else { return unknown() };
+        if let Some(range) = request.header("content-range") {
+            let start = range.split('-').next().and_then(|s| s.parse::<usize>().ok());
+            if start != Some(session.bytes.len()) {
+                let range = format!("0-{}", session.bytes.len().saturating_sub(1));
+                return error(416, "RANGE_INVALID", "out of order").with("Range", range);
+            }
+        }
+        // ECR forgets every PATCH but the first.
+        if !(ecr && session.patched) {
+            session.bytes.extend_from_slice(body);
+        }
+        session.patched = true;
+        session.state += 1;
+        let (state, mut have) = (session.state, session.bytes.len().saturating_sub(1));
+        if short.is_some() {
+            have /= 2;
+            session.bytes.truncate(have + 1);
+        }
+        let location = self.location(repo, key, state, base);
+        let (status, range) = if ecr { (201, "0-0".to_owned()) } else { (202, format!("0-{have}")) };
+        Answer::new(status).with("Location", location).with("Range", range)
+    }
+
+    pub(super) fn commit(&mut self, request: &Request, repo: &str, id: &str, body: &[u8]) -> Answer {
+        let Some(key) = self.session(request, repo, id) else {
+            return error(404, "BLOB_UPLOAD_UNKNOWN", "no such upload");
+        };
+        let Some(mut session) = self.sessions.remove(&key) else {
+            return error(404, "BLOB_UPLOAD_UNKNOWN", "no such upload");
+        };
+        session.bytes.extend_from_slice(body);
+        let found = Digest::of(&session.bytes).to_string();
+        if request.param("digest") != Some(&found) {
+            return error(400, "DIGEST_INVALID", "provided digest did not match uploaded content");
+        }
+        self.blobs.insert(found.clone(), Arc::new(session.bytes));
+        self.repos.entry(repo.to_owned()).or_default().blobs.insert(found.clone());
+        Answer::new(201)
+            .with("Location", format!("/v2/{repo}/blobs/{found}"))
+            .with("Docker-Content-Digest", found)
+    }
+
+    pub(super) fn blob(
+        &mut self,
+        request: &Request,
+        repo: &str,
+        digest: &str,
+        foreign: bool,
+        other: &str,
+    ) -> Answer {
+        if !self.has_blob(repo, digest) {
+            return error(404, "BLOB_UNKNOWN", "no such blob");
+        }
+        let bytes = Arc::clone(&self.blobs[digest]);
+        let base = |status| {
+            Answer::new(status)
+                .with("Docker-Content-Digest", digest)
+                .with("Content-Type", "application/octet-stream")
+        };
+        match request.method.as_str() {
+            "HEAD" => return Answer { length: Some(bytes.len() as u64), ..base(200) },
+            "GET" if self.on(&Switch::Redirect) && !foreign => {
+                return Answer::new(307)
+                    .with("Location", format!("http://{other}{}?signature=s3cr3t", request.path));
+            }
+            "GET" => {}
+            _ => return error(405, "UNSUPPORTED", "no such method"),
+        }
+        let start = request.header("range").filter(|_| !self.on(&Switch::NoRange));
+        let start = start.and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+        let mut answer = match start {
+            Some(start) if start < bytes.len() => base(206)
+                .with("Content-Range", format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len()))
+                .body(&bytes[start..]),
+            Some(_) => return error(416, "RANGE_INVALID", "beyond the end"),
+            None => base(200).body(&bytes[..]),
+        };
+        answer.cut = self.fires(|s| match s {
+            Switch::CutDownload { after, count } => Some((*after, *count)),
+            _ => None,
+        });
+        if let Some(short) = self.fires(|s| match s {
+            Switch::ShortDownload { bytes, count } => Some((*bytes, *count)),
+            _ => None,
+        }) {
+            answer.body.truncate(short);
+        }
+        let flip = self.fires(|s| match s {
+            Switch::FlipDownload { count } => Some(((), *count)),
+            _ => None,
+        });
+        if flip.is_some()
+            && let Some(byte) = answer.body.first_mut()
+        {
+            *byte ^= 1;
+        }
+        answer
+    }
+
+    pub(super) fn manifest(&mut self, request: &Request, repo: &str, name: &str, body: &[u8]) -> Answer {
+        match request.method.as_str() {
+            "PUT" => self.put_manifest(request, repo, name, body),
+            "DELETE" => self.delete_manifest(repo, name),
+            "HEAD" if self.on(&Switch::NoHead) => Answer::new(405),
+            "GET" | "HEAD" => {
+                let unknown = || error(404, "MANIFEST_UNKNOWN", "no such manifest");
+                let Some(repo) = self.repos.get_mut(repo) else {
+                    return error(404, "NAME_UNKNOWN", "no such name");
+                };
+                if let Some(left) = repo.hidden.get_mut(name).filter(|l| **l > 0) {
+                    *left -= 1;
+                    return unknown();
+                }
+                let digest = if name.contains(':') { Some(name.to_owned()) } else { repo.tagged(name) };
+                let found = digest.and_then(|d| repo.manifests.get(&d).map(|m| (d, m)));
+                let Some((digest, (media_type, bytes))) = found else { return unknown() };
+                Answer::new(200)
+                    .with("Content-Type", media_type)
+                    .with("Docker-Content-Digest", digest)
+                    .body(&bytes[..])
+            }
+            _ => error(405, "UNSUPPORTED", "no such method"),
+        }
+    }
+
+    pub(super) fn put_manifest(
+        &mut self,
+        request: &Request,
+        repo_name: &str,
+        name: &str,
+        body: &[u8],
+    ) -> Answer {
+        let digest = Digest::of(body).to_string();
+        if name.contains(':') && name != digest {
+            return error(400, "DIGEST_INVALID", "provided digest did not match uploaded content");
+        }
+        let Ok(value) = serde_json::from_slice::<Value>(body) else {
+            return error(400, "MANIFEST_INVALID", "not JSON");
+        };
+        let repo = self.repos.entry(repo_name.to_owned()).or_default();
+        let blobs = value["layers"].as_array().into_iter().flatten().chain(value.get("config"));
+        let missing = blobs.filter_map(|d| d["digest"].as_str()).any(|d| !repo.blobs.contains(d));
+        let manifests = value["manifests"].as_array().into_iter().flatten();
+        let lacking = manifests.filter_map(|d| d["digest"].as_str()).any(|d| !repo.manifests.contains_key(d));
+        if missing || lacking {
+            return error(400, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry");
+        }
+        let media_type = request.header("content-type").unwrap_or("").to_owned();
+        let created = Answer::new(201)
+            .with("Location", format!("/v2/{repo_name}/manifests/{digest}"))
+            .with("Docker-Content-Digest", digest.clone());
+        let is_tag = !name.contains(':');
+        let exists = is_tag && repo.tagged(name).is_some();
+        if exists && self.on(&Switch::Immutable400) {
+            return error(400, "TAG_INVALID", "the tag is immutable");
+        }
+        let lost = self.fires(|s| match s {
+            Switch::Harbor201ButLost { count } if is_tag => Some(((), *count)),
+            _ => None,
+        });
+        let hide = self.any(|s| match s {
+            Switch::SlowTags(looks) if is_tag && !exists => Some(*looks),
+            _ => None,
+        });
+        let repo = self.repos.entry(repo_name.to_owned()).or_default();
+        if lost.is_some() {
+            let winner = b"{\"schemaVersion\":2,\"of\":\"somebody else\"}";
+            let other = Digest::of(winner).to_string();
+            repo.manifests.insert(other.clone(), (media_type, winner.to_vec()));
+            repo.tag(name, &other);
+            return created;
+        }
+        repo.manifests.insert(digest.clone(), (media_type, body.to_vec()));
+        if is_tag {
+            repo.tag(name, &digest);
+            if let Some(looks) = hide {
+                repo.hidden.insert(name.to_owned(), looks);
+            }
+        }
+        created
+    }
+
+    pub(super) fn delete_manifest(&mut self, repo: &str, name: &str) -> Answer {
+        let no_tags = self.on(&Switch::NoTagDelete);
+        let Some(repo) = self.repos.get_mut(repo) else { return error(404, "NAME_UNKNOWN", "no such name") };
+        if name.contains(':') {
+            repo.tags.retain(|(_, d)| d != name);
+            return Answer::new(if repo.manifests.remove(name).is_some() { 202 } else { 404 });
+        }
+        if no_tags {
+            return error(405, "UNSUPPORTED", "tags stay");
+        }
+        let before = repo.tags.len();
+        repo.tags.retain(|(n, _)| n != name);
+        Answer::new(if repo.tags.len() < before { 202 } else { 404 })
+    }
+
+    pub(super) fn list(&mut self, request: &Request, repo: &str) -> Answer {
+        let Some(found) = self.repos.get(repo) else { return error(404, "NAME_UNKNOWN", "no such name") };
+        let n = request.param("n").and_then(|n| n.parse::<usize>().ok());
+        let max = self.any(|s| match s {
+            Switch::MaxN(max) => Some(*max),
+            _ => None,
+        });
+        if n.zip(max).is_some_and(|(n, max)| n > max) {
+            return error(400, "PAGINATION_NUMBER_INVALID", "n is too large");
+        }
+        let page = self.any(|s| match s {
+            Switch::Page(page) => Some(*page),
+            _ => None,
+        });
+        let page = page.or(n).unwrap_or(usize::MAX);
+        let mut names: Vec<String> = found
+            .tags
+            .iter()
+            .map(|(n, _)| n.clone())
+            .filter(|n| found.hidden.get(n).is_none_or(|l| *l == 0))
+            .collect();
+        if self.on(&Switch::UnsortedTags) {
+            names.reverse();
+        } else {
+            names.sort();
+        }
+        let from = request.param("last").and_then(|l| names.iter().position(|n| n == l)).map_or(0, |i| i + 1);
+        let to = from.saturating_add(page).min(names.len());
+        let mut answer = Answer::new(200);
+        if to < names.len() && to > from {
+            answer = answer.with(
+                "Link",
+                format!("</v2/{repo}/tags/list?last={}&n={page}>; rel=\"next\"", names[to - 1]),
+            );
+        }
+        let body = json!({"name": repo, "tags": &names[from..to]});
+        answer.with("Content-Type", "application/json").body(body.to_string())
+    }
+}
+
+pub(super) fn granted(scopes: &[String], repo: &str, action: &str) -> bool {
+    scopes.iter().any(|s| {
+        s.strip_prefix("repository:")
+            .and_then(|s| s.rsplit_once(':'))
+            .is_some_and(|(name, actions)| name == repo && actions.split(',').any(|a| a == action))
+    })
+}
