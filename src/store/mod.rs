@@ -146,15 +146,22 @@ pub trait Repository: Source + Sink {
     }
 }
 
+/// Refuses what is promised to be too large, before a byte of it is asked for.
+pub(crate) fn check_size(descriptor: &Descriptor, cap: usize) -> Result<()> {
+    let Descriptor { digest, size, .. } = descriptor;
+    if *size <= cap as u64 {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Integrity,
+        format!("the document {digest} has {size} bytes, at most {cap} are accepted"),
+    ))
+}
+
 /// Reads a blob that should be small, whole and verified; more than `cap` bytes is an error.
 pub fn read_small(from: &dyn Source, descriptor: &Descriptor, cap: usize) -> Result<Vec<u8>> {
-    let Descriptor { digest, size, .. } = descriptor;
-    if *size > cap as u64 {
-        return Err(Error::new(
-            Kind::Integrity,
-            format!("the document {digest} has {size} bytes, at most {cap} are accepted"),
-        ));
-    }
+    let digest = descriptor.digest;
+    check_size(descriptor, cap)?;
     let mut bytes = Vec::new();
     let blob = from.blob(descriptor)?;
     blob.open()?.read_to_end(&mut bytes).doing(format!("read the document {digest}"))?;

@@ -116,6 +116,7 @@ impl Source for Registry {
     }
 
     fn document(&self, descriptor: &Descriptor) -> Result<Document> {
+        super::check_size(descriptor, crate::oci::document::MAX_MANIFEST)?;
         download::document(self, descriptor)
     }
 
