@@ -11,7 +11,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use oci_client::errors::OciErrorCode;
@@ -75,14 +75,11 @@ fn look(registry: &Registry, digest: Digest, size: Option<u64>, scope: &Scope) -
     })
 }
 
-/// Numbers the pieces in the events.
-static NEXT: AtomicU64 = AtomicU64::new(1);
-
 /// Stores a blob whose digest is known.
 pub(super) fn put(registry: &Registry, blob: &dyn Blob, see: &dyn Observe) -> Result<Outcome> {
     let d = blob.descriptor();
     let mut job = Job::new(registry, Content::Known(blob), see);
-    job.begin(d.digest.to_string(), Some(d.size));
+    job.begin(crate::store::piece::title(d), Some(d.size));
     let outcome = job.put(blob)?;
     job.end(outcome.words());
     Ok(outcome)
@@ -175,7 +172,7 @@ impl<'a> Job<'a> {
             content,
             see,
             scope: Scope::push(&registry.repository),
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id: crate::event::next_id(),
             known,
             packed: None,
             whole: registry.host.whole.load(Ordering::Relaxed),
