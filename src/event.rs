@@ -36,6 +36,17 @@ pub enum Event {
         /// What it is.
         message: String,
     },
+    /// What will be packed is known.
+    Contents {
+        /// Number of files.
+        files: usize,
+        /// Bytes of all of them.
+        bytes: u64,
+        /// The largest files, largest first.
+        largest: Vec<FileSize>,
+        /// What the model's folder holds and the image will not, escaped for people.
+        ignored: Vec<String>,
+    },
     /// A piece of content begins to be hashed, packed or sent.
     Begin {
         /// Names the piece in the events that follow.
@@ -69,6 +80,15 @@ pub enum Event {
         /// The version tag.
         version: String,
     },
+}
+
+/// A file and how large it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FileSize {
+    /// Its path within the model, escaped for people.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// A number that no other piece of this process has, for [`Event::Begin`].

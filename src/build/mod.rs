@@ -23,6 +23,8 @@ use crate::model::format::Detection;
 use crate::oci::document::Document;
 use crate::oci::{Descriptor, Digest, Platform};
 use crate::plan::{Compression, Owner, Plan};
+use crate::runtimes;
+use crate::store::location::Location;
 use crate::store::open::Stores;
 
 pub use source::Input;
@@ -171,6 +173,10 @@ pub struct Built {
     pub number: Option<u64>,
     /// Digest of the manifest or index; `None` where nothing was hashed.
     pub digest: Option<Digest>,
+    /// Media type of that document.
+    pub media_type: Option<String>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
     /// What the model is, apart from its base.
     pub model_id: Option<ModelId>,
     /// Where it was published.
@@ -215,6 +221,7 @@ pub struct BuiltLayer {
 /// published before an error stays published.
 pub fn build(options: &Options, around: &Surroundings<'_>) -> Result<Vec<Built>> {
     let see = around.see;
+    check(options)?;
     stage(see, "read the definition")?;
     let sources = source::load(options, see)?;
 
@@ -242,14 +249,26 @@ pub fn build(options: &Options, around: &Surroundings<'_>) -> Result<Vec<Built>>
         }
         stage(see, &format!("publish {}", model.repository))?;
         let targets = target::open(targets, &model.repository, around)?;
-        let layers = pack::layers(model, plan, &targets, options, see)?;
+        // First what comes from outside: a base that is damaged is found before anything of the model
+        // is stored.
         pack::base_layers(base, &targets, options, see)?;
+        let layers = pack::layers(model, plan, &targets, options, see)?;
         let (images, top) = assemble(base, plan, &layers)?;
         target::store(&targets, &images, &top, see)?;
         let published = target::publish(&targets, &top, options, around)?;
         built.push(answer(model, base, plan, Some((&images, &top, &layers)), published, false));
     }
     Ok(built)
+}
+
+/// Refuses what is wrong with the options alone, before the model is looked at.
+fn check(options: &Options) -> Result<()> {
+    match &options.foundation {
+        Some(Foundation::Runtime(name)) => runtimes::find(name).map(|_| ())?,
+        Some(Foundation::Base(text)) => Location::base(text).map(|_| ())?,
+        None => {}
+    }
+    target::check(&options.outputs)
 }
 
 /// All stages that store nothing.
@@ -309,6 +328,8 @@ fn answer(
         version: published.first().map(|p| p.tag.clone()),
         number: published.first().map(|p| p.number),
         digest: made.map(|(_, top, _)| top.descriptor.digest),
+        media_type: made.map(|(_, top, _)| top.descriptor.media_type.clone()),
+        size: made.map(|(_, top, _)| top.descriptor.size),
         model_id: made.and_then(|(images, _, _)| images.first()).map(|i| i.model_id),
         published,
         platforms: base.bases.iter().map(|b| b.config.platform.to_string()).collect(),

@@ -59,7 +59,8 @@ fn one(recipe: &Layer<'_>, targets: &[Target<'_>], see: &dyn Observe) -> Result<
         return hash(recipe, see);
     }
     if targets.iter().all(|t| !t.known) {
-        let ingest: Vec<_> = targets.iter().map(|t| move |r: &dyn Recipe| t.sink().ingest(r, see)).collect();
+        let ingest: Vec<_> =
+            targets.iter().map(|t| move |r: &dyn Recipe| t.sink().ingest(r, &t.toward(see))).collect();
         return agreed(through(recipe, &ingest)?);
     }
     let packed = hash(recipe, see)?;
@@ -73,7 +74,9 @@ fn one(recipe: &Layer<'_>, targets: &[Target<'_>], see: &dyn Observe) -> Result<
         .iter()
         .map(|t| {
             let packed = packed.clone();
-            move |r: &dyn Recipe| t.sink().put(&Known::new(r, packed.clone()), see).map(|_| packed.clone())
+            move |r: &dyn Recipe| {
+                t.sink().put(&Known::new(r, packed.clone()), &t.toward(see)).map(|_| packed.clone())
+            }
         })
         .collect();
     if !put.is_empty() {
@@ -122,7 +125,7 @@ pub(super) fn base_layers(
             return Ok(());
         }
         let blob = base.blob(layers[layer])?;
-        sink.put(&*blob, see).map(|_| ())
+        sink.put(&*blob, &targets[target].toward(see)).map(|_| ())
     })?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::source::Source;
 use super::{Foundation, Options, base, contract};
 use crate::error::{At, Error, Kind, Result, show, show_bytes};
-use crate::event::{Event, Observe, warn};
+use crate::event::{Event, FileSize, Observe, warn};
 use crate::model::definition::{self, Definition, Place, Placed};
 use crate::model::format::{self, Detection, Role};
 use crate::model::ignore::Rules;
@@ -134,19 +134,16 @@ fn tell(tree: &Tree, see: &dyn Observe) {
             if let EntryKind::File { stamp, .. } = &e.kind { Some((stamp.size, &e.path[..])) } else { None }
         })
         .collect();
-    let total: u64 = sizes.iter().map(|(s, _)| s).sum();
-    let note = |message: String| see.on(Event::Note { message });
-    note(format!("{} files, {total} bytes", sizes.len()));
+    let bytes = sizes.iter().map(|(s, _)| s).sum();
+    let files = sizes.len();
     sizes.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
-    for (size, path) in sizes.iter().take(LARGEST) {
-        note(format!("  {size:>12} {}", show_bytes(path)));
-    }
-    if !tree.ignored.is_empty() {
-        let names: Vec<String> = tree.ignored.iter().take(LARGEST).map(|p| show(p)).collect();
-        let more = tree.ignored.len() - names.len();
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        note(format!("left out: {}{more}", names.join(", ")));
-    }
+    let largest = sizes
+        .iter()
+        .take(LARGEST)
+        .map(|(size, path)| FileSize { path: show_bytes(path), size: *size })
+        .collect();
+    let ignored = tree.ignored.iter().map(|p| show(p)).collect();
+    see.on(Event::Contents { files, bytes, largest, ignored });
 }
 
 /// Refuses files that hold a credential.
@@ -184,10 +181,10 @@ fn is_path(allowed: &Path, path: &[u8]) -> bool {
 
 fn tell_detection(d: &Detection, declared: bool, see: &dyn Observe) -> Result<()> {
     see.on(Event::Note { message: format!("{}: {}", d.format, d.evidence) });
-    for w in &d.warnings {
+    for w in d.warnings.iter().filter(|w| d.failure.as_ref() != Some(w)) {
         warn(see, w.clone(), None);
     }
-    for f in &d.findings {
+    for f in d.findings.iter().filter(|f| d.failure.as_ref() != Some(&f.message)) {
         match f.severity {
             format::Severity::Info => see.on(Event::Note { message: f.message.clone() }),
             format::Severity::Warning | format::Severity::Error => warn(see, f.message.clone(), None),

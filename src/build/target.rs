@@ -18,6 +18,8 @@ pub(super) struct Parsed {
     location: Location,
     /// The tag in it: an alias, or the name of an archive's entry.
     alias: Option<String>,
+    /// Name of the model's repository.
+    repository: String,
 }
 
 /// A destination that can be written.
@@ -26,6 +28,29 @@ pub(super) struct Target<'a> {
     place: Place,
     /// Whether the collection holds a version already, so that layers may be there.
     pub(super) known: bool,
+    /// Whether it is one of several, so that events have to say which one they are about.
+    several: bool,
+}
+
+/// Tells an observer of the pieces that go to one of several destinations.
+pub(super) struct Toward<'a> {
+    see: &'a dyn Observe,
+    place: Option<String>,
+}
+
+impl Observe for Toward<'_> {
+    fn on(&self, event: Event) {
+        self.see.on(match (event, &self.place) {
+            (Event::Begin { id, title, total }, Some(place)) => {
+                Event::Begin { id, title: format!("{title} to {place}"), total }
+            }
+            (event, _) => event,
+        });
+    }
+
+    fn stop(&self) -> bool {
+        self.see.stop()
+    }
 }
 
 enum Place {
@@ -44,6 +69,11 @@ impl Target<'_> {
         }
     }
 
+    /// The observer of what goes there.
+    pub(super) fn toward<'s>(&self, see: &'s dyn Observe) -> Toward<'s> {
+        Toward { see, place: self.several.then(|| self.parsed.location.to_string()) }
+    }
+
     fn repository(&self) -> Option<&dyn Repository> {
         match &self.place {
             Place::Registry(r) => Some(r),
@@ -51,6 +81,11 @@ impl Target<'_> {
             Place::Archive(_) => None,
         }
     }
+}
+
+/// Refuses what can be no destination whatever the model turns out to be.
+pub(super) fn check(outputs: &[String]) -> Result<()> {
+    outputs.iter().try_for_each(|text| Location::destination(text, "model").map(|_| ()))
 }
 
 /// Understands all destinations of a model.
@@ -97,7 +132,7 @@ pub(super) fn parse(
         if all.iter().any(|p| p.location == location) {
             return Err(Error::new(Kind::Usage, format!("the destination `{text}` is given twice")));
         }
-        all.push(Parsed { location, alias });
+        all.push(Parsed { location, alias, repository: repository.to_owned() });
     }
     Ok(all)
 }
@@ -127,7 +162,7 @@ pub(super) fn open<'a>(
                     return Err(Error::new(Kind::Usage, format!("`{}` cannot be a destination", p.location)));
                 }
             };
-            let mut target = Target { parsed: p, place, known: false };
+            let mut target = Target { parsed: p, place, known: false, several: parsed.len() > 1 };
             // Asking early also finds out early whether the registry is there and lets us in.
             if let Some(repository) = target.repository() {
                 target.known = !versions::collection(repository)?.versions.is_empty();
@@ -147,7 +182,7 @@ pub(super) fn store(
     for target in targets {
         let sink = target.sink();
         for image in images {
-            sink.put(&image.config, see)?;
+            sink.put(&image.config, &target.toward(see))?;
         }
         for image in images {
             sink.put_document(&image.manifest)?;
@@ -210,7 +245,7 @@ pub(super) fn publish(
     for (target, slot) in targets.iter().zip(&mut all) {
         let Place::Archive(archive) = &target.place else { continue };
         archive.commit(top, &tag)?;
-        let reference = target.parsed.location.to_string();
+        let reference = archived(target.parsed, &tag)?.to_string();
         *slot = Some(PublishedAt {
             reference,
             tag: tag.clone(),
@@ -229,6 +264,22 @@ pub(super) fn publish(
         });
     }
     Ok(all)
+}
+
+/// The entry of an archive: the name that was given, completed by the version tag.
+fn archived(parsed: &Parsed, tag: &str) -> Result<Location> {
+    Ok(match &parsed.location {
+        Location::OciArchive { file, name: None } => {
+            Location::OciArchive { file: file.clone(), name: Some(tag.to_owned()) }
+        }
+        Location::DockerArchive { file, name } => {
+            let given = name.as_deref().unwrap_or(&parsed.repository);
+            let tagged = given.parse::<Reference>()?.tag.is_some();
+            let name = if tagged { given.to_owned() } else { format!("{given}:{tag}") };
+            Location::DockerArchive { file: file.clone(), name: Some(name) }
+        }
+        other => other.clone(),
+    })
 }
 
 /// The line that floe and skopeo both take.

@@ -3,20 +3,35 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::FalseyValueParser;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const LONG_VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (", env!("FLOE_COMMIT"), ", ", env!("FLOE_TARGET"), ")");
 
-const EXIT_CODES: &str = "\
-Exit codes:
+macro_rules! exit_codes {
+    () => {
+        "Exit codes:
   0  ok                               6  contract break
   1  local file system                7  conflict
   2  usage                            8  not allowed (login, quota, immutable)
   3  definition or model              9  findings denied
   4  registry or network, retry      70  bug
-  5  integrity                      130  interrupted";
+  5  integrity                      130  interrupted"
+    };
+}
+
+/// The examples of `build`, for both of its helps.
+macro_rules! build_examples {
+    () => {
+        "Examples:
+  floe build ./model --name churn
+  floe build model.onnx --base scratch --dry-run
+  floe build ./model -o oci-archive:model.tar -o oci:images --alias latest
+  floe build . -o docker://localhost:5000/team/"
+    };
+}
 
 /// Freezes a machine-learning model into an OCI image: no Docker, no daemon, no root.
 #[derive(Debug, Parser)]
@@ -26,7 +41,6 @@ Exit codes:
     long_version = LONG_VERSION,
     propagate_version = false,
     subcommand_required = true,
-    arg_required_else_help = true,
     after_help = "Examples:\n  floe build ./model\n  floe build model.onnx -o oci:images\n  floe versions model\n\nMore with --help.",
     after_long_help = AFTER_LONG,
     max_term_width = 100
@@ -39,23 +53,56 @@ pub(crate) struct Cli {
 }
 
 const AFTER_LONG: &str = concat!(
+    "stdout is the answer, stderr is the talk. SOURCE_DATE_EPOCH, NO_COLOR and CLICOLOR_FORCE are\n",
+    "honoured. A flag wins over its variable; a variable that is empty is not set.\n\n",
+    exit_codes!(),
+    "\n\n",
     "Examples:\n",
     "  floe build ./model                               the next version in the local store\n",
     "  floe build model.onnx -o oci-archive:model.tar   a file for a site without a network\n",
     "  floe build ./model -o registry.example/team/     the next version in a registry\n",
-    "  floe inspect model:3 --json\n\n",
-    "Exit codes:\n",
-    "  0 ok · 1 local file system · 2 usage · 3 definition or model · 4 registry or network, worth a retry ·\n",
-    "  5 integrity · 6 contract break · 7 conflict · 8 not allowed (login, quota, immutable) ·\n",
-    "  9 findings denied · 70 bug · 130 interrupted\n\n",
-    "stdout is the answer, stderr is the talk. SOURCE_DATE_EPOCH, NO_COLOR and CLICOLOR_FORCE are honoured.",
+    "  floe inspect model:1 --json                      what is in it",
 );
+
+/// The command line as it is understood here and now.
+///
+/// A variable that is set to nothing counts as not set, as jobs set variables that they have no
+/// value for; so does one that a flag of this run contradicts. Help, completions and manual pages
+/// are the same whatever is set.
+pub(crate) fn command() -> clap::Command {
+    fn plain(command: clap::Command, given: &[String]) -> clap::Command {
+        let said = |flag: &str| given.iter().any(|g| g == flag || g.starts_with(&format!("{flag}=")));
+        command
+            .mut_args(|arg| {
+                let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|v| v.is_empty());
+                let other = match arg.get_id().as_str() {
+                    "runtime" => said("--base"),
+                    "base" => said("--runtime"),
+                    _ => false,
+                };
+                let arg = arg.hide_env_values(true);
+                // Help is asked for before variables are read, and shows their names.
+                if (empty || other) && !HELP.iter().any(|h| said(h)) {
+                    arg.env(None::<&'static str>)
+                } else {
+                    arg
+                }
+            })
+            .mut_subcommands(|c| plain(c, given))
+    }
+    let given: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    plain(Cli::command(), &given)
+}
+
+/// What asks for text that shows the names of variables.
+const HELP: [&str; 4] = ["-h", "--help", "help", "man"];
 
 /// Flags of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// How progress is shown
     #[arg(
+        hide_short_help = true,
         long,
         global = true,
         value_enum,
@@ -65,22 +112,32 @@ pub(crate) struct Global {
     )]
     pub(crate) progress: Progress,
     /// Say nothing but errors
-    #[arg(short, long, global = true, env = "FLOE_QUIET")]
+    #[arg(short, long, global = true, env = "FLOE_QUIET", value_parser = FalseyValueParser::new())]
     pub(crate) quiet: bool,
+    /// How much is said: `info` is usual, `error` is -q, `debug` is -v, `trace` is -vv
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_LOG", value_parser = ["error", "warn", "info", "debug", "trace"], value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
     /// Say more; twice for details
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Colours on stderr: auto, always or never
-    #[arg(long, global = true, value_parser = ["auto", "always", "never"], env = "FLOE_COLOR", value_name = "WHEN")]
+    /// Colours on stderr
+    #[arg(hide_short_help = true, long, global = true, value_parser = ["auto", "always", "never"], env = "FLOE_COLOR", value_name = "WHEN")]
     pub(crate) color: Option<String>,
     /// The folder of the local store
-    #[arg(long, global = true, env = "FLOE_STORE", value_name = "DIR")]
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_STORE", value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
     /// A registry host that may be reached without TLS, or with a certificate nobody vouches for
-    #[arg(long, global = true, env = "FLOE_INSECURE", value_delimiter = ',', value_name = "HOST")]
+    #[arg(
+        hide_short_help = true,
+        long,
+        global = true,
+        env = "FLOE_INSECURE",
+        value_delimiter = ',',
+        value_name = "HOST"
+    )]
     pub(crate) insecure: Vec<String>,
     /// The file with logins for registries
-    #[arg(long, global = true, env = "FLOE_AUTHFILE", value_name = "FILE")]
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_AUTHFILE", value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,
 }
 
@@ -112,13 +169,16 @@ pub(crate) enum Command {
     /// Find the version that a digest or model id belongs to
     Which(WhichArgs),
     /// Print the JSON schema of serving.yaml
+    #[command(after_help = "Examples:\n  floe schema")]
     Schema,
     /// Print a completion script for a shell
+    #[command(after_help = "Examples:\n  floe completions bash\n  floe completions zsh")]
     Completions {
         /// bash, zsh, fish, elvish or powershell
         shell: clap_complete::Shell,
     },
     /// Print a manual page
+    #[command(after_help = "Examples:\n  floe man\n  floe man build")]
     Man {
         /// The command; without it the page of floe itself
         command: Option<String>,
@@ -128,8 +188,8 @@ pub(crate) enum Command {
 /// Flags of `build`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  floe build ./model --name churn\n  floe build . -o docker://localhost:5000/team/ -o oci-archive:model.tar\n  floe build model.onnx --base scratch --dry-run",
-    after_long_help = EXIT_CODES
+    after_help = concat!(build_examples!(), "\n\nAll flags with --help."),
+    after_long_help = concat!(exit_codes!(), "\n\n", build_examples!())
 )]
 pub(crate) struct BuildArgs {
     /// The model: a folder, with or without a serving.yaml, or a single file
@@ -163,73 +223,73 @@ pub(crate) struct BuildArgs {
     #[arg(long, env = "FLOE_COMPRESSION", default_value = "auto", value_name = "HOW")]
     pub(crate) compression: String,
     /// A label of the image
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(hide_short_help = true, long, value_name = "KEY=VALUE")]
     pub(crate) label: Vec<String>,
     /// An annotation of the manifest
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(hide_short_help = true, long, value_name = "KEY=VALUE")]
     pub(crate) annotation: Vec<String>,
     /// An environment variable of the image
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(hide_short_help = true, long, value_name = "KEY=VALUE")]
     pub(crate) env: Vec<String>,
-    /// Metadata of the model, kept as a label
-    #[arg(long, value_name = "KEY=VALUE")]
+    /// Metadata of the model, kept as an annotation
+    #[arg(hide_short_help = true, long, value_name = "KEY=VALUE")]
     pub(crate) metadata: Vec<String>,
     /// The user that the image runs as
-    #[arg(long, env = "FLOE_USER", value_name = "USER")]
+    #[arg(hide_short_help = true, long, env = "FLOE_USER", value_name = "USER")]
     pub(crate) user: Option<String>,
     /// The working folder of the image
-    #[arg(long, env = "FLOE_WORKDIR", value_name = "DIR")]
+    #[arg(hide_short_help = true, long, env = "FLOE_WORKDIR", value_name = "DIR")]
     pub(crate) workdir: Option<String>,
     /// Owner of the model's files in the image
-    #[arg(long, env = "FLOE_OWNER", value_name = "UID:GID")]
+    #[arg(hide_short_help = true, long, env = "FLOE_OWNER", value_name = "UID:GID")]
     pub(crate) owner: Option<String>,
     /// A file, folder or pattern to pack, relative to the definition; replaces its payload
-    #[arg(long, value_name = "PATH")]
+    #[arg(hide_short_help = true, long, value_name = "PATH")]
     pub(crate) payload: Vec<String>,
     /// How payload paths become paths in the image: as written (3.x), or by base name (2.x)
-    #[arg(long, env = "FLOE_PAYLOAD_NAMES", value_parser = ["verbatim", "basename"], value_name = "RULE")]
+    #[arg(hide_short_help = true, long, env = "FLOE_PAYLOAD_NAMES", value_parser = ["verbatim", "basename"], value_name = "RULE")]
     pub(crate) payload_names: Option<String>,
     /// Pack what links point to, where that lies outside the model
-    #[arg(long, env = "FLOE_FOLLOW_LINKS")]
+    #[arg(hide_short_help = true, long, env = "FLOE_FOLLOW_LINKS", value_parser = FalseyValueParser::new())]
     pub(crate) follow_links: bool,
     /// Pack this file although it holds a credential
-    #[arg(long, value_name = "PATH")]
+    #[arg(hide_short_help = true, long, value_name = "PATH")]
     pub(crate) allow_secret: Vec<String>,
     /// The framework, where several are recognised
-    #[arg(long, env = "FLOE_FRAMEWORK", value_name = "NAME")]
+    #[arg(hide_short_help = true, long, env = "FLOE_FRAMEWORK", value_name = "NAME")]
     pub(crate) framework: Option<String>,
     /// The model within DIR, where several are recognised
-    #[arg(long, value_name = "PATH")]
+    #[arg(hide_short_help = true, long, value_name = "PATH")]
     pub(crate) model: Option<String>,
     /// Let the declared contract stand although the model contradicts it
-    #[arg(long, env = "FLOE_TRUST_DEFINITION")]
+    #[arg(hide_short_help = true, long, env = "FLOE_TRUST_DEFINITION", value_parser = FalseyValueParser::new())]
     pub(crate) trust_definition: bool,
     /// Also move this alias to the new version; repeatable
     #[arg(long, env = "FLOE_ALIAS", value_delimiter = ',', value_name = "NAME")]
     pub(crate) alias: Vec<String>,
     /// Also write the bare number as a tag
-    #[arg(long, env = "FLOE_NUMBER_TAG")]
+    #[arg(hide_short_help = true, long, env = "FLOE_NUMBER_TAG", value_parser = FalseyValueParser::new())]
     pub(crate) number_tag: bool,
     /// Show what would be built; `full` also reads and hashes everything
     #[arg(long, num_args = 0..=1, default_missing_value = "plan", require_equals = true, value_parser = ["plan", "full"], value_name = "HOW")]
     pub(crate) dry_run: Option<String>,
     /// Print one JSON document instead of lines
-    #[arg(long, env = "FLOE_JSON")]
+    #[arg(long, env = "FLOE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
     /// What each line is: ref, version, tag or digest
-    #[arg(long, value_parser = ["ref", "version", "tag", "digest"], default_value = "ref", value_name = "WHAT")]
+    #[arg(long, env = "FLOE_PRINT", value_parser = ["ref", "version", "tag", "digest"], default_value = "ref", value_name = "WHAT")]
     pub(crate) print: String,
     /// Write the digest to a file
-    #[arg(long, env = "FLOE_DIGESTFILE", value_name = "FILE")]
+    #[arg(hide_short_help = true, long, env = "FLOE_DIGESTFILE", value_name = "FILE")]
     pub(crate) digestfile: Option<PathBuf>,
     /// Write the JSON document to a file
-    #[arg(long, env = "FLOE_METADATA_FILE", value_name = "FILE")]
+    #[arg(hide_short_help = true, long, env = "FLOE_METADATA_FILE", value_name = "FILE")]
     pub(crate) metadata_file: Option<PathBuf>,
     /// Threads for hashing and compressing
-    #[arg(short, long, env = "FLOE_JOBS", value_name = "N")]
+    #[arg(hide_short_help = true, short, long, env = "FLOE_JOBS", value_name = "N")]
     pub(crate) jobs: Option<usize>,
     /// Make what is written outlast a power failure
-    #[arg(long, env = "FLOE_FSYNC")]
+    #[arg(hide_short_help = true, long, env = "FLOE_FSYNC", value_parser = FalseyValueParser::new())]
     pub(crate) fsync: bool,
 }
 
@@ -247,10 +307,10 @@ pub(crate) struct InferArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<String>,
     /// Follow links that lead out of the model
-    #[arg(long, env = "FLOE_FOLLOW_LINKS")]
+    #[arg(long, env = "FLOE_FOLLOW_LINKS", value_parser = FalseyValueParser::new())]
     pub(crate) follow_links: bool,
     /// Print a JSON document
-    #[arg(long, env = "FLOE_JSON")]
+    #[arg(long, env = "FLOE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 }
 
@@ -259,7 +319,7 @@ pub(crate) struct InferArgs {
 #[command(after_help = "Examples:\n  floe models\n  floe models --json")]
 pub(crate) struct ModelsArgs {
     /// Print a JSON document
-    #[arg(long, env = "FLOE_JSON")]
+    #[arg(long, env = "FLOE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 }
 
@@ -273,7 +333,7 @@ pub(crate) struct VersionsArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
     /// Print a JSON document
-    #[arg(long, env = "FLOE_JSON")]
+    #[arg(long, env = "FLOE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 }
 
@@ -290,7 +350,7 @@ pub(crate) struct InspectArgs {
     #[arg(long, env = "FLOE_PLATFORM", value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
     /// Print a JSON document
-    #[arg(long, env = "FLOE_JSON")]
+    #[arg(long, env = "FLOE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 }
 
@@ -305,14 +365,13 @@ pub(crate) struct WhichArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Print a JSON document
-    #[arg(long, env = "FLOE_JSON")]
+    #[arg(long, env = "FLOE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_flags_agree_with_each_other() {
@@ -321,22 +380,24 @@ mod tests {
 
     #[test]
     fn c01_help_is_a_screen_and_ends_with_examples() {
-        let mut command = Cli::command();
-        let short = command.render_help().to_string();
-        assert!(short.lines().count() <= 40, "{}", short.lines().count());
-        assert!(short.contains("Examples:"));
-        for sub in command
-            .get_subcommands()
-            .filter(|s| !["schema", "completions", "man", "help"].contains(&s.get_name()))
-        {
-            assert!(sub.get_after_help().is_some(), "{} has no examples", sub.get_name());
+        let mut command = command();
+        command.build();
+        let all = std::iter::once(command.clone()).chain(command.get_subcommands().cloned());
+        for mut page in all.filter(|s| s.get_name() != "help") {
+            let (short, long) = (page.render_help().to_string(), page.render_long_help().to_string());
+            let name = page.get_name();
+            assert!(short.lines().count() <= 50, "{name}: {} lines", short.lines().count());
+            for text in [&short, &long] {
+                let at = text.find("Examples:").unwrap_or_else(|| panic!("{name} has no examples:\n{text}"));
+                assert!(text[at..].lines().count() <= 7, "{name} does not end with examples:\n{text}");
+            }
         }
     }
 
     #[test]
     fn c18_exit_codes_are_in_the_help() {
-        let long = Cli::command().render_long_help().to_string();
-        for code in ["0 ok", "3 definition", "8 not allowed", "130 interrupted"] {
+        let long = command().render_long_help().to_string();
+        for code in ["0  ok", "3  definition", "8  not allowed", "130  interrupted"] {
             assert!(long.contains(code), "{code}");
         }
     }

@@ -24,6 +24,19 @@ pub(crate) enum Color {
 }
 
 impl Color {
+    /// Whether stderr gets colours: what `--color` says, else what the environment does.
+    pub(crate) fn of_stderr(flag: Option<&str>) -> Self {
+        let dumb = env::var_os("TERM").is_some_and(|t| t == "dumb");
+        match flag {
+            Some("always") => Self::Always,
+            Some("never") => Self::Never,
+            _ if set("NO_COLOR") => Self::Never,
+            _ if set("CLICOLOR_FORCE") => Self::Always,
+            _ if std::io::stderr().is_terminal() && !dumb => Self::Always,
+            _ => Self::Never,
+        }
+    }
+
     /// The text, coloured where colours are shown.
     pub(crate) fn paint(self, code: &str, text: &str) -> String {
         match self {
@@ -46,21 +59,15 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(global: &Global) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let color = match global.color.as_deref() {
-            Some("always") => Color::Always,
-            Some("never") => Color::Never,
-            _ if set("NO_COLOR") => Color::Never,
-            _ if set("CLICOLOR_FORCE") => Color::Always,
-            _ if terminal && env::var_os("TERM").is_none_or(|t| t != "dumb") => Color::Always,
-            _ => Color::Never,
-        };
+        let color = Color::of_stderr(global.color.as_deref());
+        let verbosity = verbosity(global);
         let progress = match global.progress {
-            Progress::Auto if global.quiet => Progress::None,
+            Progress::Json => Progress::Json,
+            _ if verbosity < 0 => Progress::None,
             Progress::Auto if terminal => Progress::Auto,
             Progress::Auto => Progress::Plain,
             other => other,
         };
-        let verbosity = if global.quiet { -1 } else { i32::from(global.verbose) };
         let stop = Arc::new(AtomicBool::new(false));
         watch_signals(&stop);
         let talk = progress::talk(progress, verbosity, color, stop);
@@ -92,6 +99,11 @@ impl Context {
     pub(crate) fn line(&self, text: &str) {
         let mut err = std::io::stderr().lock();
         let _gone = writeln!(err, "{text}");
+    }
+
+    /// What was published so far, as stdout names it.
+    pub(crate) fn published(&self) -> Vec<String> {
+        self.talk.published()
     }
 
     /// Ends what moves on the terminal.
@@ -144,6 +156,18 @@ impl Context {
                 "it has to be a number of seconds since 1970-01-01, before the year 10000",
             )
         })
+    }
+}
+
+/// How much is said: -2 errors only, -1 warnings too, 0 as usual, more with every `-v`. The short
+/// flags win over the level, which a variable may have set.
+fn verbosity(global: &Global) -> i32 {
+    match (global.verbose, global.quiet, global.log.as_deref()) {
+        (0, true, _) | (0, _, Some("error")) => -2,
+        (0, _, Some("warn")) => -1,
+        (0, _, Some("debug")) => 1,
+        (0, _, Some("trace")) => 2,
+        (verbose, ..) => i32::from(verbose),
     }
 }
 

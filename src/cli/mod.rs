@@ -3,14 +3,14 @@
 mod args;
 mod cmd;
 mod context;
+mod mistake;
 mod output;
 mod progress;
 mod report;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use clap::error::ErrorKind;
+use clap::FromArgMatches;
 
 use args::{Cli, Command};
 use context::Context;
@@ -18,14 +18,14 @@ use floe::{Error, Kind, Result};
 
 /// Runs the program and gives its exit code.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = args::command().try_get_matches().and_then(|m| Cli::from_arg_matches(&m));
+    let cli = match parsed {
         Ok(cli) => cli,
+        Err(e) if e.use_stderr() => return mistake::show(&e),
+        // `--help` and `--version` are answers. Whoever closed the pipe has read enough of them.
         Err(e) => {
-            // `--help` and `--version` are answers; everything else is a usage error.
-            let code = if e.use_stderr() { Kind::Usage.exit_code() } else { 0 };
-            let piped = e.print().is_err_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe);
-            let help_only = e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-            return ExitCode::from(if piped && !help_only { 0 } else { code });
+            let _gone = e.print();
+            return ExitCode::SUCCESS;
         }
     };
     let context = Context::new(&cli.global);
@@ -36,6 +36,7 @@ pub(crate) fn main() -> ExitCode {
         Err(e) if output::is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             report::error(&e, &context);
+            report::done_before(&e, &context);
             ExitCode::from(e.kind().exit_code())
         }
     }

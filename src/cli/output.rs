@@ -1,6 +1,6 @@
 //! stdout is the answer, stderr is the talk.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use floe::error::At;
 use floe::{Error, Kind, Result};
@@ -56,11 +56,58 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.1} {unit}")
 }
 
-/// Lines up columns; the last is never padded. Nothing is cut, so that a pipe gets everything.
+/// Lines up columns; the last is never padded. On a terminal the table is made to fit; a pipe or
+/// a file gets everything.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let out = io::stdout();
+    let columns = if out.is_terminal() { rustix::termios::tcgetwinsize(&out).ok() } else { None };
+    fit(rows, columns.map(|w| usize::from(w.ws_col)).filter(|w| *w > 0))
+}
+
+/// Hex digits that a digest is shortened to where there is no room for all.
+const SHORT_DIGEST: usize = "sha256:0123456789ab".len();
+/// No column is made narrower than this.
+const NARROWEST: usize = 8;
+
+/// The table within a width: digests are shortened first, then the widest column is cut.
+fn fit(rows: &[Vec<String>], width: Option<usize>) -> String {
+    let mut rows = rows.to_vec();
+    let excess = |rows: &[Vec<String>]| {
+        let widths = widths(rows);
+        let total = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
+        width.map_or(0, |w| total.saturating_sub(w))
+    };
+    if excess(&rows) > 0 {
+        for cell in rows.iter_mut().flatten().filter(|c| c.starts_with("sha256:")) {
+            cut(cell, SHORT_DIGEST + 1);
+        }
+    }
+    // Each turn makes one column as narrow as it has to be; there is nothing to gain after one each.
+    for _ in 0..widths(&rows).len() {
+        let excess = excess(&rows);
+        let widest = widths(&rows).into_iter().enumerate().max_by_key(|(_, w)| *w);
+        let Some((column, wide)) = widest.filter(|_| excess > 0) else { break };
+        let to = wide.saturating_sub(excess).max(NARROWEST);
+        rows.iter_mut().filter_map(|r| r.get_mut(column)).for_each(|cell| cut(cell, to));
+    }
+    lay_out(&rows)
+}
+
+/// Shortens a cell to so many characters, the last of which tells that there was more.
+fn cut(cell: &mut String, to: usize) {
+    if cell.chars().count() > to {
+        *cell = cell.chars().take(to.saturating_sub(1)).chain(['…']).collect();
+    }
+}
+
+fn widths(rows: &[Vec<String>]) -> Vec<usize> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
+    (0..columns).map(width).collect()
+}
+
+fn lay_out(rows: &[Vec<String>]) -> String {
+    let widths = widths(rows);
     let mut out = String::new();
     for row in rows {
         let mut line = String::new();
@@ -102,5 +149,21 @@ mod tests {
         assert!(text.starts_with("a    long long"));
         assert!(text.ends_with("bbb  x\n"));
         assert!(text.lines().next().unwrap().len() > 400);
+    }
+
+    #[test]
+    fn c16_tables_fit_a_terminal() {
+        let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+        let row = |a: &str, b: &str| vec![a.to_owned(), digest.clone(), b.to_owned()];
+        let rows = [row("v1", "latest"), row("v2", &"x".repeat(60))];
+        assert!(fit(&rows, Some(200)).contains(&digest));
+        let narrow = fit(&rows, Some(80));
+        assert!(narrow.lines().all(|l| l.chars().count() <= 80), "{narrow}");
+        assert_eq!(narrow.lines().next().unwrap(), "v1  sha256:0123456789ab…  latest");
+        assert!(narrow.ends_with("x…\n"));
+        assert!(fit(&rows, Some(40)).lines().all(|l| l.chars().count() <= 40));
+        assert_eq!(fit(&rows, None), lay_out(&rows));
+        // A width that nothing fits into ends too.
+        assert!(fit(&rows, Some(1)).contains("v2"));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use floe::event::{EVENT_VERSION, Event, Observe};
+use floe::event::{EVENT_VERSION, Event, FileSize, Observe};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::Progress;
@@ -21,10 +21,13 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Shows events, and can be told that there will be no more.
 pub(crate) trait Talk: Send + Sync {
     fn observer(&self) -> &dyn Observe;
+    /// What was published so far.
+    fn published(&self) -> Vec<String>;
     fn finish(&self);
 }
 
-/// The talk for a mode. `verbosity` is -1 with `-q`, else the number of `-v`.
+/// The talk for a mode. `verbosity` is -2 for errors only, -1 for warnings too, else the number of
+/// `-v`.
 pub(crate) fn talk(mode: Progress, verbosity: i32, color: Color, stop: Arc<AtomicBool>) -> Box<dyn Talk> {
     let shared = Arc::new(Shared {
         state: Mutex::new(State::default()),
@@ -32,6 +35,8 @@ pub(crate) fn talk(mode: Progress, verbosity: i32, color: Color, stop: Arc<Atomi
         mode,
         verbosity,
         color,
+        began: Instant::now(),
+        silence: HEARTBEAT,
     });
     Box::new(Speaker { shared, stop, heart: Mutex::new(None) })
 }
@@ -48,6 +53,9 @@ struct Shared {
     mode: Progress,
     verbosity: i32,
     color: Color,
+    began: Instant,
+    /// How long nothing may be said.
+    silence: Duration,
 }
 
 #[derive(Default)]
@@ -55,6 +63,8 @@ struct State {
     pieces: BTreeMap<u64, Piece>,
     began: Option<Instant>,
     spoke: Option<Instant>,
+    stage: String,
+    published: Vec<String>,
     total: u64,
     bytes: u64,
     bar: Option<ProgressBar>,
@@ -75,9 +85,14 @@ impl Shared {
 
     fn say(&self, state: &mut State, line: &str) {
         state.spoke = Some(Instant::now());
+        let line = if self.verbosity >= 2 {
+            format!("{:>8.3}s {line}", self.began.elapsed().as_secs_f64())
+        } else {
+            line.to_owned()
+        };
         match &state.bar {
-            Some(bar) => bar.suspend(|| write_line(line)),
-            None => write_line(line),
+            Some(bar) => bar.suspend(|| write_line(&line)),
+            None => write_line(&line),
         }
     }
 
@@ -97,6 +112,14 @@ impl Shared {
                 if self.verbosity >= 1 {
                     self.say(state, &name);
                 }
+                state.stage = name;
+            }
+            Event::Contents { files, bytes, largest, ignored } => {
+                if self.verbosity >= 0 {
+                    for line in contents(files, bytes, &largest, &ignored, self.verbosity >= 1) {
+                        self.say(state, &line);
+                    }
+                }
             }
             Event::Warning { message, hint } => {
                 let mut line = format!("{}: {message}", self.color.paint("33;1", "warning"));
@@ -113,6 +136,10 @@ impl Shared {
             Event::Begin { id, title, total } => {
                 state.began.get_or_insert_with(Instant::now);
                 state.total += total.unwrap_or(0);
+                if self.verbosity >= 2 {
+                    let size = total.map_or(String::new(), |t| format!(", {}", output::size(t)));
+                    self.say(state, &format!("{title}: begins{size}"));
+                }
                 state.pieces.insert(id, Piece { title, bytes: 0 });
             }
             Event::Progress { id, bytes } => {
@@ -127,8 +154,15 @@ impl Shared {
             Event::End { id, outcome } => {
                 if let Some(piece) = state.pieces.remove(&id)
                     && (self.verbosity >= 1 || (self.mode == Progress::Plain && self.verbosity >= 0))
+                    // Why it failed is told by the error, if it was not tried again with success.
+                    && (outcome != "failed" || self.verbosity >= 1)
                 {
-                    let line = format!("{}: {outcome} ({})", piece.title, output::size(piece.bytes));
+                    let bytes = if piece.bytes > 0 {
+                        format!(" ({})", output::size(piece.bytes))
+                    } else {
+                        String::new()
+                    };
+                    let line = format!("{}: {outcome}{bytes}", piece.title);
                     self.say(state, &line);
                 }
             }
@@ -162,15 +196,58 @@ impl Shared {
         let mut state = self.state();
         while !state.finished {
             let (next, _) =
-                self.done.wait_timeout(state, HEARTBEAT / 4).unwrap_or_else(PoisonError::into_inner);
+                self.done.wait_timeout(state, self.silence / 4).unwrap_or_else(PoisonError::into_inner);
             state = next;
-            let last = state.spoke.or(state.began);
-            if !state.finished && last.is_some_and(|l| l.elapsed() >= HEARTBEAT) {
-                let line = format!("working: {} of {}", output::size(state.bytes), output::size(state.total));
+            if !state.finished
+                && let Some(line) = self.overdue(&state)
+            {
                 self.say(&mut state, &line);
             }
         }
     }
+
+    /// A sign of life, where nothing was said for too long.
+    fn overdue(&self, state: &State) -> Option<String> {
+        if state.spoke.unwrap_or(self.began).elapsed() < self.silence {
+            return None;
+        }
+        let what = state.pieces.values().next().map_or(state.stage.as_str(), |p| p.title.as_str());
+        let what = if what.is_empty() { "the work goes on" } else { what };
+        let far = match (state.bytes, state.total) {
+            (0, _) => String::new(),
+            (bytes, total) if total >= bytes => {
+                format!(", {} of {}", output::size(bytes), output::size(total))
+            }
+            (bytes, _) => format!(", {}", output::size(bytes)),
+        };
+        Some(format!("working for {} s: {what}{far}", self.began.elapsed().as_secs()))
+    }
+}
+
+/// How many of the ignored paths are named; the rest is counted.
+const IGNORED: usize = 10;
+
+/// What will be packed: how much, the largest files, and what was left out.
+fn contents(files: usize, bytes: u64, largest: &[FileSize], ignored: &[String], all: bool) -> Vec<String> {
+    let exact = if bytes < 1024 { String::new() } else { format!(" ({bytes} bytes)") };
+    let noun = if files == 1 { "file" } else { "files" };
+    let mut lines = vec![format!("{files} {noun}, {}{exact}", output::size(bytes))];
+    let sizes: Vec<String> = largest.iter().map(|f| output::size(f.size)).collect();
+    let width = sizes.iter().map(String::len).max().unwrap_or(0);
+    lines.extend(largest.iter().zip(&sizes).map(|(f, size)| format!("  {size:>width$}  {}", f.path)));
+    if files > largest.len() {
+        let rest = files - largest.len();
+        lines.push(format!("  and {rest} smaller {}", if rest == 1 { "file" } else { "files" }));
+    }
+    if !ignored.is_empty() {
+        let named = if all { ignored } else { &ignored[..ignored.len().min(IGNORED)] };
+        let more = match ignored.len() - named.len() {
+            0 => String::new(),
+            n => format!(" and {n} more (-v shows them)"),
+        };
+        lines.push(format!("left out: {}{more}", named.join(", ")));
+    }
+    lines
 }
 
 fn write_line(line: &str) {
@@ -181,19 +258,21 @@ fn write_line(line: &str) {
 
 impl Observe for Speaker {
     fn on(&self, event: Event) {
-        let begin = matches!(event, Event::Begin { .. });
         let mut state = self.shared.state();
+        if let Event::Published { reference, .. } = &event {
+            state.published.push(reference.clone());
+        }
         match self.shared.mode {
             Progress::Json => self.shared.json(&mut state, &event),
             Progress::None => {
-                if matches!(event, Event::Warning { .. }) && self.shared.verbosity >= 0 {
+                if matches!(event, Event::Warning { .. }) && self.shared.verbosity >= -1 {
                     self.shared.people(&mut state, event);
                 }
             }
             Progress::Auto | Progress::Plain => self.shared.people(&mut state, event),
         }
         drop(state);
-        if begin && self.shared.mode == Progress::Plain && self.shared.verbosity >= 0 {
+        if self.shared.mode == Progress::Plain && self.shared.verbosity >= 0 {
             let mut heart = self.heart.lock().unwrap_or_else(PoisonError::into_inner);
             if heart.is_none() {
                 let shared = Arc::clone(&self.shared);
@@ -212,6 +291,10 @@ impl Talk for Speaker {
         self
     }
 
+    fn published(&self) -> Vec<String> {
+        self.shared.state().published.clone()
+    }
+
     fn finish(&self) {
         let mut state = self.shared.state();
         state.finished = true;
@@ -224,5 +307,60 @@ impl Talk for Speaker {
             // A heart that panicked has nothing more to say.
             let _dead = heart.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, size: u64) -> FileSize {
+        FileSize { path: path.to_owned(), size }
+    }
+
+    #[test]
+    fn c15_what_is_packed_is_told_in_sizes_for_people() {
+        assert_eq!(
+            contents(1, 239, &[file("m.onnx", 239)], &[], false),
+            ["1 file, 239 B", "  239 B  m.onnx"]
+        );
+        let largest = [file("big", 5 << 20), file("small", 7)];
+        let ignored: Vec<String> = (0..12).map(|i| format!("i{i}")).collect();
+        assert_eq!(
+            contents(3, (5 << 20) + 8, &largest, &ignored, false),
+            [
+                "3 files, 5.0 MiB (5242888 bytes)",
+                "  5.0 MiB  big",
+                "      7 B  small",
+                "  and 1 smaller file",
+                "left out: i0, i1, i2, i3, i4, i5, i6, i7, i8, i9 and 2 more (-v shows them)",
+            ]
+        );
+        assert!(contents(3, 8, &largest, &ignored, true).last().unwrap().ends_with("i10, i11"));
+    }
+
+    #[test]
+    fn c06_a_job_sees_life_when_nothing_was_said_for_long() {
+        let mut shared = Shared {
+            state: Mutex::default(),
+            done: Condvar::new(),
+            mode: Progress::Plain,
+            verbosity: 0,
+            color: Color::Never,
+            began: Instant::now(),
+            silence: HEARTBEAT,
+        };
+        assert!(HEARTBEAT <= Duration::from_secs(10));
+        let mut state = State { stage: "open the base".to_owned(), ..State::default() };
+        assert_eq!(shared.overdue(&state), None);
+        shared.silence = Duration::ZERO;
+        assert_eq!(shared.overdue(&state).unwrap(), "working for 0 s: open the base");
+        state.pieces.insert(1, Piece { title: "weights m.onnx".to_owned(), bytes: 0 });
+        (state.bytes, state.total) = (1 << 20, 3 << 20);
+        assert_eq!(shared.overdue(&state).unwrap(), "working for 0 s: weights m.onnx, 1.0 MiB of 3.0 MiB");
+        // What was said counts from then on.
+        shared.silence = HEARTBEAT;
+        shared.say(&mut state, "c06: said");
+        assert_eq!(shared.overdue(&state), None);
     }
 }

@@ -58,7 +58,8 @@ impl Layout {
     ///
     /// [`Kind::Io`] when there is no layout.
     pub fn open(dir: impl Into<PathBuf>, prefix: Option<String>, options: Options) -> Result<Self> {
-        let layout = Self::create(dir, prefix, options)?;
+        let layout = Self::create(dir, prefix, options)
+            .map_err(|e| e.hint("check the path; a layout is a folder with a file `oci-layout` in it"))?;
         match state(&layout.dir)? {
             State::Layout => Ok(layout),
             State::Empty => {

@@ -7,7 +7,16 @@ use std::io;
 
 use crate::event;
 use crate::event::{Event, Observe};
-use crate::oci::Descriptor;
+use crate::oci::{Descriptor, media_type};
+
+/// What a blob is, for people, by its media type.
+pub(crate) fn title(d: &Descriptor) -> String {
+    if matches!(d.media_type.as_str(), media_type::CONFIG | media_type::DOCKER_CONFIG) {
+        return "configuration".to_owned();
+    }
+    let what = if media_type::is_layer(&d.media_type) { "layer" } else { "blob" };
+    format!("{what} {}", d.digest.short())
+}
 
 /// Tells an observer how a piece fares; a piece that is dropped before its end has failed.
 pub(crate) struct Piece<'a> {
@@ -27,7 +36,7 @@ impl<'a> Piece<'a> {
 
     /// A blob begins to be stored.
     pub(crate) fn blob(see: &'a dyn Observe, descriptor: &Descriptor) -> Self {
-        Self::begin(see, format!("blob {}", descriptor.digest.short()), Some(descriptor.size))
+        Self::begin(see, title(descriptor), Some(descriptor.size))
     }
 
     /// Some bytes passed; fails when the work should stop.

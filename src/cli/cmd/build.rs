@@ -30,7 +30,7 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<()> {
         floe::fs::write_atomic(file, digests.join("\n").as_bytes(), false)?;
     }
     if let Some(file) = &args.metadata_file {
-        let text = serde_json::to_vec_pretty(&document)
+        let text = serde_json::to_vec_pretty(&metadata(&document, &built))
             .map_err(|e| Error::new(Kind::Bug, "the result cannot be written as JSON").because(e))?;
         floe::fs::write_atomic(file, &text, false)?;
     }
@@ -54,6 +54,21 @@ fn document(built: &[Built]) -> Result<Value> {
         several => serde_json::to_value(json!({"floe": 1, "models": several})),
     };
     value.map_err(|e| Error::new(Kind::Bug, "the result cannot be written as JSON").because(e))
+}
+
+/// The document, with the keys beside it that `docker buildx build --metadata-file` writes
+/// (docs.docker.com, "docker buildx build", "Write build result metadata to a file").
+fn metadata(document: &Value, built: &[Built]) -> Value {
+    let mut value = document.clone();
+    let (Some(map), [one]) = (value.as_object_mut(), built) else { return value };
+    if let (Some(digest), Some(media_type), Some(size)) = (one.digest, &one.media_type, one.size) {
+        let descriptor = json!({"digest": digest, "mediaType": media_type, "size": size});
+        map.insert("containerimage.descriptor".to_owned(), descriptor);
+        map.insert("containerimage.digest".to_owned(), json!(digest));
+        let names: Vec<&str> = one.published.iter().map(|p| p.reference.as_str()).collect();
+        map.insert("image.name".to_owned(), json!(names.join(",")));
+    }
+    value
 }
 
 /// What stdout shows: a line a destination.

@@ -1,13 +1,11 @@
 //! `floe man`.
 
-use clap::CommandFactory;
-
-use crate::cli::{args::Cli, output, usage};
+use crate::cli::{args, output, usage};
 use floe::Result;
 use floe::error::At;
 
 pub(crate) fn run(name: Option<&str>) -> Result<()> {
-    let mut command = Cli::command();
+    let mut command = args::command();
     command.build();
     let page = match name {
         None => command,

@@ -77,7 +77,7 @@ const FAILED: &str = "failed";
 pub(super) fn put(registry: &Registry, blob: &dyn Blob, see: &dyn Observe) -> Result<Outcome> {
     let d = blob.descriptor();
     let mut job = Job::new(registry, Content::Known(blob), see);
-    job.begin(format!("blob {}", d.digest.short()), Some(d.size));
+    job.begin(crate::store::piece::title(d), Some(d.size));
     let outcome = job.put(blob);
     job.end(outcome.as_ref().map_or(FAILED, |o| o.words()));
     outcome
