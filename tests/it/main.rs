@@ -4,4 +4,7 @@
 
 mod formats;
 mod layering;
+mod peers;
+mod schema;
 mod stores;
+mod support;
