@@ -332,10 +332,11 @@ fn base_name(model: &Prepared, options: &Options) -> Result<Option<String>> {
             let tag = r.tag.clone().or_else(|| r.digest.is_none().then(|| "latest".to_owned()));
             Ok(Some(Reference { digest: None, tag, ..r }.to_string()))
         }
-        _ if options.base_name.is_some() => {
-            Err(Error::new(Kind::Usage, format!("`--base-name {}` is no registry reference", show_bytes(text.as_bytes())))
-                .hint("write HOST/NAME:TAG, as in docker.io/library/debian:12"))
-        }
+        _ if options.base_name.is_some() => Err(Error::new(
+            Kind::Usage,
+            format!("`--base-name {}` is no registry reference", show_bytes(text.as_bytes())),
+        )
+        .hint("write HOST/NAME:TAG, as in docker.io/library/debian:12")),
         _ => Ok(None),
     }
 }

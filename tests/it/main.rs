@@ -4,6 +4,8 @@
 
 mod formats;
 mod layering;
-mod stores;
+mod peers;
 mod registry;
+mod schema;
+mod stores;
 mod support;

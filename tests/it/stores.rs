@@ -20,7 +20,7 @@ use floe::store::layout::{Layout, Options};
 use floe::store::memory::Memory;
 use floe::store::registry::{Client, Registry, Settings};
 
-use crate::support::debian::Debian;
+use crate::support::debian::DebianRegistry;
 use crate::support::registry::TestRegistry;
 
 /// Two handles on one store, as two processes would have them.
@@ -67,8 +67,8 @@ fn our_registry() -> Fixture {
 }
 
 fn docker_registry() -> Fixture {
-    let server = Debian::start();
-    at_registry(&server.addr.clone(), Box::new(server))
+    let server = DebianRegistry::start();
+    at_registry(&server.host(), Box::new(server))
 }
 
 macro_rules! tests {

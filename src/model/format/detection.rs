@@ -7,7 +7,7 @@
 //! Invariant: a broken model is not the same as none. What was recognised but could not be read has
 //! a [`Detection::failure`], so that a build with a declared contract can go on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
@@ -105,6 +105,7 @@ pub fn detect(tree: &Tree, choice: &Choice<'_>) -> Result<Option<Detection>> {
         }
         here.retain(|i| !found.iter().any(|c| c.file == i.path));
         impostors.extend(here);
+        let found = without_links(tree, found);
         match found.as_slice() {
             [] => {}
             [one] => {
@@ -131,6 +132,15 @@ pub fn detect(tree: &Tree, choice: &Choice<'_>) -> Result<Option<Detection>> {
             ))
         }
     }
+}
+
+/// A model and links to it are one model: the file itself counts, else the first of its names.
+fn without_links(tree: &Tree, mut found: Vec<Candidate>) -> Vec<Candidate> {
+    let real = |c: &Candidate| tree.get(&c.file).map_or_else(|| c.file.clone(), |e| e.path.clone());
+    let named = |c: &Candidate| (c.format, c.variant, real(c));
+    let mut seen: BTreeSet<_> = found.iter().filter(|c| real(c) == c.file).map(named).collect();
+    found.retain(|c| real(c) == c.file || seen.insert(named(c)));
+    found
 }
 
 fn chosen_formats(framework: Option<&str>) -> Result<Vec<&'static dyn Format>> {
@@ -244,5 +254,28 @@ fn stand_in(first: Impostor, all: Vec<Impostor>) -> Detection {
         findings: all.into_iter().map(|i| i.finding).collect(),
         warnings: Vec::new(),
         required: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tree::Selected;
+
+    #[test]
+    fn a_model_and_links_to_it_are_one_model() {
+        let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("testdata/models/onnx/on_dev_scaler/model.onnx");
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::copy(&example, dir.path().join("model.onnx")).unwrap();
+        std::os::unix::fs::symlink("model.onnx", dir.path().join("latest.onnx")).unwrap();
+        let find = || {
+            let all = Selected { source: dir.path().to_owned(), dest: Vec::new() };
+            let tree = Tree::scan(&[all], &|_, _| false, false).unwrap();
+            detect(&tree, &Choice::default())
+        };
+        assert_eq!(find().unwrap().unwrap().file, b"model.onnx");
+        std::fs::copy(&example, dir.path().join("other.onnx")).unwrap();
+        assert!(find().unwrap_err().message().contains("2 models"));
     }
 }

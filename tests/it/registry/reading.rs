@@ -90,6 +90,8 @@ fn a_manifest_has_a_limit() {
     registry.add_tag("m", "v1", media_type::MANIFEST, huge.as_bytes());
     let from = repository(&registry, "m");
     assert!(from.resolve("v1").unwrap_err().to_string().contains("more than 4194304 bytes"));
-    let e = from.document(&Descriptor::of(media_type::MANIFEST, huge.as_bytes())).unwrap_err();
-    assert!(e.to_string().contains("more than 4194304 bytes"));
+    let honest = Descriptor::of(media_type::MANIFEST, huge.as_bytes());
+    assert!(from.document(&honest).unwrap_err().to_string().contains("at most 4194304 are accepted"));
+    let lie = Descriptor::new(media_type::MANIFEST, honest.digest, 100);
+    assert!(from.document(&lie).unwrap_err().to_string().contains("more than 4194304 bytes"));
 }

@@ -1,20 +1,20 @@
 //! The same against Debian's `docker-registry`.
 
 use super::*;
-use crate::support::debian::Debian;
+use crate::support::debian::DebianRegistry;
 
 #[test]
 fn a_real_registry_takes_and_gives_it_all() {
-    let debian = Debian::start();
+    let debian = DebianRegistry::start();
     let client = client();
-    let to = Registry::open(&client, &format!("{}/models/iris", debian.addr).parse().unwrap());
+    let to = Registry::open(&client, &format!("{}/models/iris", debian.host()).parse().unwrap());
     assert!(to.names().unwrap().is_empty());
     assert_eq!(to.resolve("v1").unwrap(), None);
     let (document, contents) = publish(&to, 21).unwrap();
     let name = tag(&document);
     assert_eq!(to.claim(&name, &document).unwrap(), Claim::Created);
     assert_eq!(to.claim(&name, &document).unwrap(), Claim::Same);
-    read_back(&debian.addr, "models/iris", &name, &document, &contents);
+    read_back(&debian.host(), "models/iris", &name, &document, &contents);
 
     // Again: nothing is written.
     let known = Bytes::new(media_type::LAYER, contents[1].clone());
@@ -23,7 +23,7 @@ fn a_real_registry_takes_and_gives_it_all() {
     assert_eq!(to.document(&to.resolve(&name).unwrap().unwrap()).unwrap(), document);
 
     // From one repository to another: a mount.
-    let other = Registry::open(&client, &format!("{}/models/other", debian.addr).parse().unwrap());
+    let other = Registry::open(&client, &format!("{}/models/other", debian.host()).parse().unwrap());
     let source = to.blob(known.descriptor()).unwrap();
     assert_eq!(other.put(&*source, &Quiet).unwrap(), Outcome::Mounted);
     assert_eq!(other.put(&*source, &Quiet).unwrap(), Outcome::Present);

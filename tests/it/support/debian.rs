@@ -1,48 +1,110 @@
-//! Debian's `docker-registry`, a real registry of the field.
+//! A real registry: Debian's `docker-registry`, on a free port of the loopback address.
 
-/// Debian's `docker-registry` on a free port, with its storage in a temporary folder.
-pub(crate) struct Debian {
-    process: std::process::Child,
-    pub(crate) addr: String,
-    _dir: tempfile::TempDir,
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// A running registry; it ends, and its folder goes, when this is dropped.
+pub(crate) struct DebianRegistry {
+    address: SocketAddr,
+    process: Child,
+    folder: TempDir,
 }
 
-impl Debian {
+impl DebianRegistry {
+    /// Starts one. Another process may take a free port before the registry does; then the next is
+    /// tried.
     pub(crate) fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let addr = format!("127.0.0.1:{port}");
-        let config = dir.path().join("registry.yml");
+        for _ in 0..10 {
+            if let Some(this) = Self::attempt() {
+                return this;
+            }
+        }
+        panic!("docker-registry found no port");
+    }
+
+    fn attempt() -> Option<Self> {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config.yml");
         let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n\
-             http: {{addr: '{addr}'}}\n",
-            dir.path().join("data").display()
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage:\n  filesystem: \
+             {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n  cache: {{blobdescriptor: inmemory}}\n\
+             http: {{addr: {address}}}\n",
+            folder.path().join("data").display()
         );
         std::fs::write(&config, text).unwrap();
-        let null = std::process::Stdio::null;
-        let process = std::process::Command::new("docker-registry")
+        let process = Command::new("docker-registry")
             .arg("serve")
             .arg(&config)
             .env("OTEL_TRACES_EXPORTER", "none")
-            .stdin(null())
-            .stdout(null())
-            .stderr(null())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
-            .expect("`docker-registry` (Debian's package of that name) is part of this test");
-        let this = Self { process, addr, _dir: dir };
-        for _ in 0..200 {
-            if std::net::TcpStream::connect(&this.addr).is_ok() {
-                return this;
+            .unwrap_or_else(|e| panic!("`docker-registry` is needed for this test: {e}"));
+        let mut this = Self { address, process, folder };
+        for _ in 0..400 {
+            if this.get("/v2/").is_some_and(|(status, _)| status == 200) {
+                return Some(this);
             }
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            if this.process.try_wait().unwrap().is_some() {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(25));
         }
-        panic!("docker-registry does not answer on {}", this.addr);
+        panic!("docker-registry does not answer on {address}");
+    }
+
+    /// `HOST:PORT`.
+    pub(crate) fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The folder with all that the registry holds.
+    pub(crate) fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data/docker/registry/v2")
+    }
+
+    /// Status and body of a request that asks for any kind of manifest.
+    pub(crate) fn get(&self, path: &str) -> Option<(u16, Vec<u8>)> {
+        let mut stream = TcpStream::connect(self.address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
+                      application/vnd.docker.distribution.manifest.v2+json, */*";
+        write!(
+            stream,
+            "GET {path} HTTP/1.0\r\nHost: {}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n",
+            self.address
+        )
+        .ok()?;
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).ok()?;
+        let end = all.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8_lossy(&all[..end]);
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        assert!(!head.to_lowercase().contains("transfer-encoding: chunked"), "HTTP/1.0 has no chunks");
+        Some((status, all.split_off(end)))
+    }
+
+    /// The tags of a repository; none where there is no such repository.
+    pub(crate) fn tags(&self, repository: &str) -> Vec<String> {
+        let (status, body) = self.get(&format!("/v2/{repository}/tags/list")).unwrap();
+        if status == 404 {
+            return Vec::new();
+        }
+        let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let tags = value["tags"].as_array().map(Vec::as_slice).unwrap_or_default();
+        tags.iter().map(|t| t.as_str().unwrap().to_owned()).collect()
     }
 }
 
-impl Drop for Debian {
+impl Drop for DebianRegistry {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ended = self.process.kill();
+        let _gone = self.process.wait();
     }
 }

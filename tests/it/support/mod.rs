@@ -1,8 +1,12 @@
-//! What several tests need: registries.
+//! What several tests need: registries, the built program, models, bases, layouts to be checked.
 
 // Each subject uses another part of it.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
-pub mod debian;
-pub mod http;
-pub mod registry;
+pub(crate) mod bases;
+pub(crate) mod debian;
+pub(crate) mod http;
+pub(crate) mod models;
+pub(crate) mod program;
+pub(crate) mod registry;
+pub(crate) mod walk;
