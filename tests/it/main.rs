@@ -4,8 +4,11 @@
 
 mod formats;
 mod layering;
+mod onto;
 mod peers;
 mod registry;
 mod schema;
 mod stores;
 mod support;
+mod traffic;
+mod versions;

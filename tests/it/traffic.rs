@@ -1,0 +1,140 @@
+//! What a build asks of a registry: nothing twice, nothing in vain.
+
+use std::collections::BTreeMap;
+
+use crate::support::program::Floe;
+use crate::support::registry::{Entry, TestRegistry};
+use crate::support::{bases, models};
+use floe::store::layout::{Layout, Options};
+use floe::store::location::Location;
+use floe::store::{Repository, Source};
+
+struct Place {
+    dir: tempfile::TempDir,
+    floe: Floe,
+    registry: TestRegistry,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        models::grouped(&dir.path().join("model"));
+        Self { floe: Floe::new(dir.path()), dir, registry: TestRegistry::start() }
+    }
+
+    fn build(&self, more: &[&str]) -> crate::support::program::Built {
+        self.floe.build(&self.dir.path().join("model"), &[&["--name", "m"], more].concat())
+    }
+
+    fn to(&self, repository: &str) -> String {
+        format!("docker://{}/{repository}", self.registry.addr())
+    }
+
+    /// Puts the base of a layout into the registry, by hand.
+    fn add_base(&self, repository: &str) -> String {
+        let folder = self.dir.path().join("base");
+        let base = bases::plain(&folder);
+        let Location::Layout { dir, .. } = Location::base(&base).unwrap() else { panic!("{base}") };
+        let layout = Layout::open(dir, None, Options::default()).unwrap();
+        let found = layout.resolve(&layout.names().unwrap()[0]).unwrap().unwrap();
+        let document = layout.document(&found).unwrap();
+        let manifest = floe::oci::Manifest::parse(document.bytes.clone(), None).unwrap();
+        for blob in manifest.layers.iter().chain([&manifest.config]) {
+            self.registry.add_blob(repository, &floe::store::read_small(&layout, blob, 1 << 20).unwrap());
+        }
+        self.registry.add_tag(repository, "1", &found.media_type, &document.bytes);
+        format!("{}/{repository}:1", self.registry.addr())
+    }
+}
+
+/// Bytes received by method and kind.
+fn received(log: &[Entry]) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for entry in log.iter().filter(|e| e.received > 0) {
+        *sums.entry(entry.short()).or_default() += entry.received;
+    }
+    sums
+}
+
+#[test]
+fn a_first_build_sends_each_byte_once_and_a_second_none() {
+    let p = Place::new();
+    let built = p.build(&["-o", &p.to("team/m")]);
+    let sizes: u64 =
+        built.json["layers"].as_array().unwrap().iter().map(|l| l["size"].as_u64().unwrap()).sum();
+    let sent = received(&p.registry.log())["PATCH uploads"];
+    // The layers, and the configuration, which is small.
+    assert!(sent > sizes && sent < sizes + 4096, "{sent} bytes sent for layers of {sizes}");
+
+    p.registry.forget();
+    let again = p.build(&["-o", &p.to("team/m")]);
+    assert_eq!(again.digest(), built.digest());
+    assert_eq!(again.version(), built.version());
+    let uploads: Vec<String> = p.registry.steps().into_iter().filter(|s| s.contains("uploads")).collect();
+    assert!(uploads.is_empty(), "{uploads:?}");
+}
+
+#[test]
+fn a_changed_line_of_code_sends_the_small_layer_alone() {
+    let p = Place::new();
+    let first = p.build(&["-o", &p.to("team/m")]);
+    models::write(&p.dir.path().join("model/src/extra.py"), b"x = 1\n");
+    p.registry.forget();
+    let second = p.build(&["-o", &p.to("team/m")]);
+    assert_eq!(second.json["number"], 2);
+    let (old, new) = (first.layers("digest"), second.layers("digest"));
+    let changed = new.iter().filter(|d| !old.contains(d)).count();
+    assert_eq!(changed, 1, "{old:?} {new:?}");
+    let sent = received(&p.registry.log())["PATCH uploads"];
+    assert!(sent < 64 << 10, "{sent} bytes for a line of code");
+}
+
+#[test]
+fn the_base_is_mounted_and_never_fetched_where_it_lies_on_the_same_registry() {
+    let p = Place::new();
+    let base = p.add_base("bases/b");
+    p.build(&["--base", &base, "-o", &p.to("team/m")]);
+    let log = p.registry.log();
+    let mounted: Vec<&Entry> = log.iter().filter(|e| e.query.iter().any(|(k, _)| k == "mount")).collect();
+    assert_eq!(mounted.len(), 1, "the base has one layer");
+    assert_eq!(mounted[0].status, 201);
+    assert!(mounted[0].query.iter().any(|(k, v)| k == "from" && v == "bases/b"));
+    // The configuration is read, and no layer.
+    let gets = log.iter().filter(|e| e.short() == "GET blobs").count();
+    assert_eq!(gets, 1, "{:?}", p.registry.steps());
+
+    p.registry.forget();
+    models::write(&p.dir.path().join("model/src/extra.py"), b"x = 1\n");
+    p.build(&["--base", &base, "-o", &p.to("team/m")]);
+    let log = p.registry.log();
+    assert!(!log.iter().any(|e| e.query.iter().any(|(k, _)| k == "mount")), "it is there by now");
+}
+
+#[test]
+fn a_base_from_elsewhere_streams_through_to_every_destination() {
+    let p = Place::new();
+    let base = p.add_base("bases/b");
+    let other = TestRegistry::start();
+    let to = format!("docker://{}/team/m", other.addr());
+    let file = format!("oci-archive:{}", p.dir.path().join("m.tar").display());
+    let layout = format!("oci:{}", p.dir.path().join("out").display());
+    let built = p.build(&["--base", &base, "-o", &to, "-o", &file, "-o", &layout]);
+    assert_eq!(built.references().len(), 3);
+    assert_eq!(other.tags("team/m").len(), 1);
+    crate::support::walk::layout(&p.dir.path().join("out"));
+}
+
+/// A manifest goes up after all that it names, and the version after the manifest.
+#[test]
+fn the_order_of_a_push_is_blobs_then_manifest_then_version() {
+    let p = Place::new();
+    let built = p.build(&["-o", &p.to("team/m"), "--alias", "latest"]);
+    let log = p.registry.log();
+    let puts: Vec<String> = log
+        .iter()
+        .filter(|e| e.method == "PUT")
+        .map(|e| e.path.rsplit('/').next().unwrap().to_owned())
+        .collect();
+    let manifests: Vec<&String> = puts.iter().skip_while(|p| *p != built.digest()).collect();
+    assert_eq!(manifests, [built.digest(), built.version(), "latest"]);
+}
