@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod formats;
+mod golden;
 mod layering;
 mod peers;
 mod schema;
