@@ -6,6 +6,7 @@ mod formats;
 mod golden;
 mod layering;
 mod peers;
+mod reproducible;
 mod schema;
 mod stores;
 mod support;
