@@ -101,9 +101,10 @@ fn annotations(base: &Base, plan: &Plan, id: Option<ModelId>) -> BTreeMap<String
     let mut all = annotations_of_model(plan, id);
     if let Some(digest) = base.digest {
         all.insert(annotation::BASE_DIGEST.to_owned(), digest.to_string());
-    }
-    if let Some(name) = &plan.base_name {
-        all.insert(annotation::BASE_NAME.to_owned(), name.clone());
+        // A name of nothing would be a lie.
+        if let Some(name) = &plan.base_name {
+            all.insert(annotation::BASE_NAME.to_owned(), name.clone());
+        }
     }
     all
 }

@@ -249,6 +249,11 @@ impl Plan {
                 layer.entries.iter().filter(|e| e.kind == PlanKind::Dir).map(|e| &e.path).collect();
             let mut before: Option<&PlanEntry> = None;
             for entry in &layer.entries {
+                // What was read from JSON may be anything that the text of a link may be.
+                let path = ImagePath::new(entry.path.as_bytes())?;
+                if path.as_bytes().split(|b| *b == b'/').any(|part| part.starts_with(b".wh.")) {
+                    return wrong(format!("in layer {i} `{path}` means a deletion"));
+                }
                 if before.is_some_and(|b| b.path >= entry.path) {
                     return wrong(format!("in layer {i} `{}` is out of order or there twice", entry.path));
                 }

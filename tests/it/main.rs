@@ -3,10 +3,12 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod formats;
+mod golden;
 mod layering;
 mod onto;
 mod peers;
 mod registry;
+mod reproducible;
 mod schema;
 mod stores;
 mod support;
