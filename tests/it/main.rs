@@ -7,6 +7,7 @@ mod golden;
 mod layering;
 mod peers;
 mod reproducible;
+mod sandbox;
 mod schema;
 mod stores;
 mod support;
