@@ -9,6 +9,7 @@ mod onto;
 mod peers;
 mod registry;
 mod reproducible;
+mod sandbox;
 mod schema;
 mod stores;
 mod support;
