@@ -2,6 +2,7 @@
 
 #![allow(missing_docs)]
 
+mod cli;
 mod formats;
 mod layering;
 mod stores;
