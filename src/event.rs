@@ -79,6 +79,8 @@ pub enum Event {
         digest: String,
         /// The version tag.
         version: String,
+        /// Whether the same content had been published there before.
+        existed: bool,
     },
 }
 

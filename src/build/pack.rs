@@ -75,7 +75,8 @@ fn one(recipe: &Layer<'_>, targets: &[Target<'_>], see: &dyn Observe) -> Result<
         .map(|t| {
             let packed = packed.clone();
             move |r: &dyn Recipe| {
-                t.sink().put(&Known::new(r, packed.clone()), &t.toward(see)).map(|_| packed.clone())
+                let see = t.toward(see).of(recipe.title());
+                t.sink().put(&Known::new(r, packed.clone()), &see).map(|_| packed.clone())
             }
         })
         .collect();

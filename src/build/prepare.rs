@@ -268,7 +268,7 @@ fn check_runtime(
         return Err(Error::new(
             Kind::Model,
             format!(
-                "the runtime `{}` serves {}, but this is a {} model",
+                "the runtime `{}` serves {}, and the format of the model is {}",
                 runtime.name,
                 runtime.formats.join(", "),
                 d.format

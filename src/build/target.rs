@@ -32,19 +32,31 @@ pub(super) struct Target<'a> {
     several: bool,
 }
 
-/// Tells an observer of the pieces that go to one of several destinations.
+/// Tells an observer of the pieces that go to one of several destinations, by the names that they
+/// have here.
 pub(super) struct Toward<'a> {
     see: &'a dyn Observe,
+    title: Option<String>,
     place: Option<String>,
+}
+
+impl Toward<'_> {
+    /// With the name of the only piece that will be told of.
+    pub(super) fn of(mut self, title: String) -> Self {
+        self.title = Some(title);
+        self
+    }
 }
 
 impl Observe for Toward<'_> {
     fn on(&self, event: Event) {
-        self.see.on(match (event, &self.place) {
-            (Event::Begin { id, title, total }, Some(place)) => {
-                Event::Begin { id, title: format!("{title} to {place}"), total }
+        self.see.on(match event {
+            Event::Begin { id, title, total } => {
+                let title = self.title.clone().unwrap_or(title);
+                let place = self.place.as_ref().map_or(String::new(), |p| format!(" to {p}"));
+                Event::Begin { id, title: format!("{title}{place}"), total }
             }
-            (event, _) => event,
+            event => event,
         });
     }
 
@@ -71,7 +83,7 @@ impl Target<'_> {
 
     /// The observer of what goes there.
     pub(super) fn toward<'s>(&self, see: &'s dyn Observe) -> Toward<'s> {
-        Toward { see, place: self.several.then(|| self.parsed.location.to_string()) }
+        Toward { see, title: None, place: self.several.then(|| self.parsed.location.to_string()) }
     }
 
     fn repository(&self) -> Option<&dyn Repository> {
@@ -261,6 +273,7 @@ pub(super) fn publish(
             reference: p.reference.clone(),
             digest: digest.to_string(),
             version: p.tag.clone(),
+            existed: p.existed,
         });
     }
     Ok(all)

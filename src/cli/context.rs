@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use super::args::{Global, Progress};
 use super::progress::{self, Talk};
 use super::usage;
-use floe::event::Observe;
+use floe::event::{Event, Observe};
 use floe::store::open::Stores;
 use floe::store::registry::{Client, Credentials, Settings};
 use floe::{Kind, Result};
@@ -99,6 +99,11 @@ impl Context {
     pub(crate) fn line(&self, text: &str) {
         let mut err = std::io::stderr().lock();
         let _gone = writeln!(err, "{text}");
+    }
+
+    /// Some lines about the work, for who did not ask for silence.
+    pub(crate) fn fact(&self, text: &str) {
+        self.see().on(Event::Note { message: text.trim_end().to_owned() });
     }
 
     /// What was published so far, as stdout names it.

@@ -41,7 +41,7 @@ fn understood(e: &clap::Error) -> Error {
     );
     let name = text(ContextKind::InvalidArg).unwrap_or_default();
     // `--name <NAME>` is known by its first word.
-    let flag = name.split_whitespace().next().unwrap_or_default();
+    let flag = name.split_whitespace().next().unwrap_or_default().trim_matches(['<', '>', '[', ']']);
     match e.kind() {
         ErrorKind::UnknownArgument if name.starts_with('-') => {
             let hint = match text(ContextKind::SuggestedArg) {
@@ -55,18 +55,16 @@ fn understood(e: &clap::Error) -> Error {
             let wrong = text(ContextKind::InvalidSubcommand).unwrap_or_default();
             let hint = match text(ContextKind::SuggestedSubcommand) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => {
-                    let command = args::command();
-                    let all: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-                    format!("the commands are {}", all.join(", "))
-                }
+                None => commands(),
             };
             usage(format!("there is no command `{wrong}`"), hint)
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let value = text(ContextKind::InvalidValue).unwrap_or_default();
             let hint = match (text(ContextKind::SuggestedValue), e.get(ContextKind::ValidValue)) {
-                (Some(near), _) => format!("did you mean `{near}`?"),
+                (Some(near), Some(ContextValue::Strings(all))) => {
+                    format!("did you mean `{near}`? There are {}", all.join(", "))
+                }
                 (None, Some(ContextValue::Strings(all))) if !all.is_empty() => {
                     format!("use one of {}", all.join(", "))
                 }
@@ -86,9 +84,7 @@ fn understood(e: &clap::Error) -> Error {
             usage(format!("`{flag}` and `{other}` exclude each other"), "give one of them")
         }
         ErrorKind::TooManyValues => usage(format!("`{flag}` takes no value"), "give it alone"),
-        ErrorKind::MissingRequiredArgument => {
-            usage(format!("`{}` is missing", flag.trim_matches(['<', '>'])), usage_line)
-        }
+        ErrorKind::MissingRequiredArgument => usage(format!("`{flag}` is missing"), usage_line),
         // Whatever else there is: the parser's own words, without its advice to read the help.
         _ => {
             let rendered = e.render().to_string();
@@ -96,6 +92,13 @@ fn understood(e: &clap::Error) -> Error {
             usage(first.trim_start_matches("error: "), usage_line)
         }
     }
+}
+
+/// Where a command was expected: which there are.
+pub(crate) fn commands() -> String {
+    let command = args::command();
+    let all: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    format!("the commands are {}", all.join(", "))
 }
 
 #[cfg(test)]
@@ -112,7 +115,11 @@ mod tests {
         for (line, message, hint) in [
             ("buidl", "there is no command `buidl`", "did you mean `build`?"),
             ("build --nmae x", "there is no flag `--nmae`", "did you mean `--name`?"),
-            ("build --progress jsn", "`--progress` cannot be `jsn`", "did you mean `json`?"),
+            (
+                "build --progress jsn",
+                "`--progress` cannot be `jsn`",
+                "did you mean `json`? There are auto, plain, json, none",
+            ),
             ("build --base", "`--base` needs a value", "write `--base <REF>`"),
             ("build --base a --runtime b", "`--base` and `--runtime` exclude each other", "give one of them"),
             ("build a b", "`b` is one argument too many", "write `floe build [OPTIONS] [DIR|FILE]`"),

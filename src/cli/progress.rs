@@ -166,7 +166,10 @@ impl Shared {
                     self.say(state, &line);
                 }
             }
-            Event::Published { reference, version, .. } => {
+            Event::Published { reference, version, existed, .. } => {
+                if existed && self.verbosity >= 0 {
+                    self.say(state, &format!("{version} was there before, with the same content"));
+                }
                 if self.verbosity >= 1 {
                     self.say(state, &format!("published {version} as {reference}"));
                 }

@@ -37,6 +37,9 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<()> {
     if args.json {
         return output::json(&document);
     }
+    if args.dry_run.is_some() {
+        built.iter().for_each(|b| context.fact(&rehearsal(b)));
+    }
     let lines: Vec<String> = built.iter().flat_map(|b| lines(b, &args.print)).collect();
     output::answer(&lines.join("\n"))
 }
@@ -69,6 +72,22 @@ fn metadata(document: &Value, built: &[Built]) -> Value {
         map.insert("image.name".to_owned(), json!(names.join(",")));
     }
     value
+}
+
+/// The layers that a build would make. What was not hashed is `?`.
+fn rehearsal(b: &Built) -> String {
+    let words = |all: &[&str]| all.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+    let mut rows = vec![words(&["LAYER", "FILES", "BYTES", "STORED", "DIGEST"])];
+    rows.extend(b.layers.iter().map(|l| {
+        vec![
+            l.role.clone(),
+            l.files.to_string(),
+            output::size(l.bytes),
+            l.size.map_or("?".to_owned(), output::size),
+            l.digest.map_or("?".to_owned(), |d| d.to_string()),
+        ]
+    }));
+    output::table(&rows)
 }
 
 /// What stdout shows: a line a destination.

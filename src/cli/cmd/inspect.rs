@@ -33,7 +33,8 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<()> {
                 Location::Store { tag, digest, .. } => digest.map(|d| d.to_string()).or_else(|| tag.clone()),
                 other => other.tag().map(str::to_owned),
             };
-            let (found, tag) = inspect::select(&*repository, &args.reference, wanted.as_deref())?;
+            let what = collection(&location);
+            let (found, tag) = inspect::select(&*repository, &what, wanted.as_deref())?;
             let collection = versions::collection(&*repository)?;
             inspect::inspect(&*repository, &found, tag, platform.as_ref(), Some(collection))?
         }
@@ -48,6 +49,16 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<()> {
         return output::json(&value);
     }
     output::answer(&text(&shown))
+}
+
+/// The collection that a reference is about, without what stands for a version.
+fn collection(location: &Location) -> String {
+    match location {
+        Location::Registry(r) => format!("docker://{}", r.name()),
+        Location::Store { name, .. } => name.clone(),
+        Location::Layout { dir, .. } => Location::Layout { dir: dir.clone(), name: None }.to_string(),
+        other => other.to_string(),
+    }
 }
 
 fn text(i: &Inspection) -> String {

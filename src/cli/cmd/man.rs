@@ -1,6 +1,6 @@
 //! `floe man`.
 
-use crate::cli::{args, output, usage};
+use crate::cli::{args, mistake, output, usage};
 use floe::Result;
 use floe::error::At;
 
@@ -14,7 +14,7 @@ pub(crate) fn run(name: Option<&str>) -> Result<()> {
             let found = found.ok_or_else(|| {
                 usage(
                     format!("there is no command `{}`", floe::error::show_bytes(name.as_bytes())),
-                    "`floe --help` lists them",
+                    mistake::commands(),
                 )
             })?;
             found.name(format!("floe-{name}"))

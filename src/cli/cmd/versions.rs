@@ -10,6 +10,9 @@ use floe::oci::Digest;
 use floe::store::location::Location;
 use floe::versions::{self, Row};
 
+/// How many names that are no versions are shown.
+const NAMES: usize = 10;
+
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(flatten)]
@@ -22,11 +25,20 @@ pub(crate) fn run(args: &VersionsArgs, context: &Context) -> Result<()> {
     let location = Location::reference(&args.name)?;
     let repository = context.stores()?.repository(&location)?;
     let collection = versions::collection(&*repository)?;
-    if collection.versions.is_empty() && collection.aliases.is_empty() {
-        return Err(usage(
-            format!("`{location}` has no versions"),
-            "check the name; `floe models` lists what the local store holds",
-        ));
+    if collection.versions.is_empty() {
+        let hint = match collection.aliases.len() {
+            0 => "check the name; `floe models` lists what the local store holds".to_owned(),
+            1 => format!("there is another name: {}", collection.aliases[0]),
+            n => {
+                let some: Vec<&str> = collection.aliases.iter().take(NAMES).map(String::as_str).collect();
+                format!(
+                    "there are {n} other names: {}{}",
+                    some.join(", "),
+                    if n > NAMES { ", …" } else { "" }
+                )
+            }
+        };
+        return Err(usage(format!("`{location}` has no versions"), hint));
     }
     let mut aliases = Vec::new();
     for alias in &collection.aliases {

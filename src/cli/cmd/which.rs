@@ -22,7 +22,10 @@ pub(crate) fn run(args: &WhichArgs, context: &Context) -> Result<()> {
         }
     }
     if found.is_empty() {
-        let place = args.name.as_deref().unwrap_or("the local store");
+        let place = args
+            .name
+            .as_ref()
+            .map_or("the local store".to_owned(), |n| format!("`{}`", floe::error::show_bytes(n.as_bytes())));
         return Err(usage(
             format!("nothing in {place} belongs to `{}`", floe::error::show_bytes(args.what.as_bytes())),
             "name another collection, such as `docker://HOST/NAME` or `oci:DIR`",
