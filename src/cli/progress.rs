@@ -124,7 +124,7 @@ impl Shared {
             Event::Warning { message, hint } => {
                 let mut line = format!("{}: {message}", self.color.paint("33;1", "warning"));
                 if let Some(hint) = hint {
-                    line.push_str(&format!("\n{}: {hint}", self.color.paint("36;1", "hint")));
+                    line.extend([format!("\n{}: {hint}", self.color.paint("36;1", "hint"))]);
                 }
                 self.say(state, &line);
             }

@@ -2,7 +2,7 @@
 //!
 //! ustar with PAX records where ustar has no room (POSIX.1-2017, `pax`, "ustar Interchange
 //! Format"). This module makes headers; it reads no file and no archive. Invariant: the blocks are
-//! a function of the [`Entry`] and the [`Stamp`] alone, so that a layer has the same bytes wherever
+//! a function of the path, the [`Kind`] and the [`Stamp`] alone, so that a layer has the same bytes wherever
 //! it is made. Changing a byte here needs a new layout version.
 
 /// The size of everything in a tar.

@@ -1,6 +1,6 @@
 //! Versions: the numbered, immutable images of one model.
 //!
-//! A collection is a [`Repository`] and the tags in it. A version is the tag
+//! A collection is a [`Repository`](crate::store::Repository) and the tags in it. A version is the tag
 //! `v<N>-<16 hex digits of the digest>`: two publishers of different content write different tags,
 //! so that nothing is ever overwritten although registries have no compare-and-swap. It is not an
 //! alias: aliases move, versions do not.

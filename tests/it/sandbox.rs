@@ -130,7 +130,7 @@ fn c43_the_main_job_needs_no_privilege() {
     assert_eq!(found.names, [(inside.version().to_owned(), inside.digest().to_owned())]);
     assert_eq!(registry.tags("team/m"), [inside.version()]);
     for reference in inside.references() {
-        skopeo(&["inspect", "--tls-verify=false", reference].map(|a| a).as_slice());
+        skopeo(&["inspect", "--tls-verify=false", reference]);
     }
     assert!(walk::temporary(&sandbox.path("work")).is_empty());
 

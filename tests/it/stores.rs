@@ -63,7 +63,8 @@ fn at_registry(addr: &str, keep: Box<dyn std::any::Any>) -> Fixture {
 
 fn our_registry() -> Fixture {
     let server = TestRegistry::start();
-    at_registry(&server.addr().to_string(), Box::new(server))
+    let addr = server.addr().to_owned();
+    at_registry(&addr, Box::new(server))
 }
 
 fn docker_registry() -> Fixture {

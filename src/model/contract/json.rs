@@ -44,7 +44,7 @@ pub fn write(contract: &Contract) -> Result<Vec<u8>> {
     json::to_canonical(&Written { floe: VERSION, signatures: &contract.signatures })
 }
 
-/// Reads what [`write`] wrote, in this release or a later one.
+/// Reads what [`write()`] wrote, in this release or a later one.
 ///
 /// Fails where names repeat or shapes are impossible: a document that was fetched is not trusted.
 pub fn read(bytes: &[u8]) -> Result<Contract> {

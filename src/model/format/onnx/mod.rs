@@ -1,7 +1,7 @@
 //! ONNX: one protobuf file, perhaps with its weights in files beside it.
 //!
 //! The graph records its inputs and, nearly always, its outputs; what it leaves out of an output
-//! follows from its operators ([`infer`]). The file has no signature: its name `predict` is floe's.
+//! follows from its operators (`infer.rs`). The file has no signature: its name `predict` is floe's.
 //! The other serializations of the same model (ONNX Runtime's `.ort`, JSON, text) are named and not
 //! read.
 
