@@ -140,6 +140,12 @@ pub fn all() -> Result<Vec<Runtime>> {
 }
 
 /// The runtime with this name.
+///
+/// ```
+/// let runtime = floe::runtimes::find("tensorflow-serving")?;
+/// assert_eq!(runtime.folder("churn"), "/models/churn/1");
+/// # Ok::<(), floe::Error>(())
+/// ```
 pub fn find(name: &str) -> Result<Runtime> {
     if let Some((name, text)) = EMBEDDED.iter().find(|(n, _)| *n == name) {
         return parse(name, text);

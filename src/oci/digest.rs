@@ -14,6 +14,13 @@ use sha2::Digest as _;
 use crate::error::{Error, Kind, Result};
 
 /// The SHA-256 of some stored bytes, printed as `sha256:<64 hex digits>`.
+///
+/// ```
+/// let digest = floe::oci::Digest::of(b"");
+/// assert_eq!(digest.short(), "e3b0c44298fc1c14");
+/// assert_eq!(digest.to_string().parse::<floe::oci::Digest>()?, digest);
+/// # Ok::<(), floe::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 

@@ -16,6 +16,13 @@ use crate::error::{Error, Kind, Result, show_bytes};
 pub const DEFAULT_REGISTRY: &str = "docker.io";
 
 /// Registry, repository and perhaps a tag and a digest. Where both are given the digest counts.
+///
+/// ```
+/// let r: floe::oci::Reference = "ubuntu:24.04".parse()?;
+/// assert_eq!(r.to_string(), "docker.io/library/ubuntu:24.04");
+/// assert_eq!("[::1]:5000/x".parse::<floe::oci::Reference>()?.registry, "[::1]:5000");
+/// # Ok::<(), floe::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reference {
     /// Host and perhaps port: `docker.io`, `localhost:5000`, `[::1]:5000`.

@@ -15,6 +15,16 @@ use crate::oci::reference::is_tag;
 use crate::oci::{Digest, Reference};
 
 /// Where an image lies.
+///
+/// ```
+/// use floe::store::location::Location;
+///
+/// let to = Location::destination("docker://registry.example/team/", "churn")?;
+/// assert_eq!(to.to_string(), "docker://registry.example/team/churn");
+/// let base = Location::base("debian:12")?;
+/// assert_eq!(base.to_string(), "docker://docker.io/library/debian:12");
+/// # Ok::<(), floe::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A repository in a registry, perhaps with a tag or a digest.

@@ -178,6 +178,14 @@ pub struct Loaded {
 /// Reads the text of a definition; `file_name` is for messages.
 ///
 /// Errors are of [`Kind::Model`], name file, line and column, and carry an excerpt.
+///
+/// ```
+/// let loaded = floe::model::definition::load("kind: Model\nname: churn\n", "serving.yaml")?;
+/// assert_eq!(loaded.definitions[0].name, "churn");
+/// let e = floe::model::definition::load("kind: Model\nname: churn\nnmae: x\n", "serving.yaml");
+/// assert!(e.unwrap_err().to_string().starts_with("serving.yaml:3:1: "));
+/// # Ok::<(), floe::Error>(())
+/// ```
 pub fn load(text: &str, file_name: &str) -> Result<Loaded> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source::new(file_name, text);
