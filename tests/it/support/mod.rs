@@ -1,7 +1,5 @@
 //! What several tests need: registries, the built program, models, bases, layouts to be checked.
 
-#![allow(clippy::unwrap_used)]
-
 pub(crate) mod bases;
 pub(crate) mod debian;
 pub(crate) mod models;
