@@ -5,6 +5,7 @@
 mod cli;
 mod formats;
 mod golden;
+mod kill;
 mod layering;
 mod onto;
 mod peers;

@@ -5,8 +5,6 @@
 //! and podman must load it and show its name. What a tool refuses is asserted as a refusal: the README lists it, and
 //! a tool that learns it shall fail here.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -315,4 +313,59 @@ fn podman_refuses_a_layout_in_a_folder_with_capitals() {
     ]);
     let said = refused(podman.args(["pull", &format!("oci:Layout:{}", built.version())]));
     assert!(said.contains("repository name must be lowercase"), "{said}");
+}
+
+/// A registry reference that floe prints is read by skopeo; one with a tag and a digest, which
+/// skopeo 1.9 does not read, is read by floe, and the digest counts.
+#[test]
+fn c23_a_tag_beside_a_digest_is_read_and_the_digest_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = DebianRegistry::start();
+    let floe = Floe::new(folder.path());
+    let to = format!("docker://{}/team/m", registry.host());
+    let mut built = Vec::new();
+    for name in ["one", "two"] {
+        let model = folder.path().join(name);
+        models::write(&model.join("weights.bin"), name.as_bytes());
+        built.push(floe.build(&model, &["--name", "m", "--base", "scratch", "-o", &to, "--alias", "latest"]));
+    }
+    let (one, two) = (&built[0], &built[1]);
+    assert_eq!(one.references(), [format!("{to}@{}", one.digest())]);
+    assert!(two.version().starts_with("v2-"));
+    let both = format!("{to}:latest@{}", one.digest());
+    let said = refused(Command::new("skopeo").args(["inspect", "--tls-verify=false", &both]));
+    assert!(said.contains("both a tag and digest"), "{said}");
+    for read in [format!("{to}:latest"), format!("{to}:{}", two.version()), two.references()[0].to_owned()] {
+        let seen: Value = serde_json::from_str(&skopeo(&["inspect", "--tls-verify=false", &read])).unwrap();
+        assert_eq!(seen["Digest"], two.digest());
+    }
+    let shown = succeeded(floe.command().args(["inspect", "--json", &both]));
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["digest"], one.digest());
+    // As a base as well.
+    let on = floe.build(&folder.path().join("two"), &["--name", "n", "--base", &both]);
+    assert_eq!(on.json["base"][0], one.digest());
+}
+
+/// What Kubernetes mounts as a volume, and KServe as a modelcar: files at a known place, in an image
+/// that any engine unpacks, with nothing to run.
+#[test]
+fn c45_images_of_data_alone_have_the_files_where_they_are_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    models::small(&model);
+    for (runtime, place) in [("modelcar", "models"), ("data", "model/files")] {
+        let layout = folder.path().join(runtime);
+        let to = format!("oci:{}", layout.display());
+        let built = Floe::new(folder.path()).build(&model, &["--name", "m", "--runtime", runtime, "-o", &to]);
+        let found = walk::layout(&layout);
+        let config = &found.documents.iter().find(|(kind, _)| kind.ends_with("config.v1+json")).unwrap().1;
+        for key in ["Entrypoint", "Cmd", "WorkingDir"] {
+            assert!(config["config"][key].is_null(), "{config}");
+        }
+        let bundle = folder.path().join(format!("bundle-{runtime}"));
+        let image = format!("{}:{}", layout.display(), built.version());
+        run("umoci", &["unpack", "--rootless", "--image", &image, bundle.to_str().unwrap()]);
+        assert_eq!(listing(&bundle.join("rootfs").join(place)), listing(&model), "{runtime}");
+    }
 }

@@ -1,8 +1,6 @@
 //! The same model gives the same digest: whoever built it, where, when, and how its files came to
 //! lie on the disk. What may change the digest changes what it should and nothing else.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

@@ -5,8 +5,6 @@
 //! Bubblewrap makes the sandbox. When the tests run as root, they become nobody before that, so
 //! that files belong to who they seem to belong to.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,8 +1,6 @@
 //! Every document that floe writes holds against the JSON schemas of the image specification, and
 //! so do those that it only passes on. The schemas are in `testdata/schema`.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(crate) struct DebianRegistry {
     address: SocketAddr,
     process: Child,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl DebianRegistry {
@@ -46,7 +46,7 @@ impl DebianRegistry {
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|e| panic!("`docker-registry` is needed for this test: {e}"));
-        let mut this = Self { address, process, folder };
+        let mut this = Self { address, process, _folder: folder };
         for _ in 0..400 {
             if this.get("/v2/").is_some_and(|(status, _)| status == 200) {
                 return Some(this);
@@ -62,11 +62,6 @@ impl DebianRegistry {
     /// `HOST:PORT`.
     pub(crate) fn host(&self) -> String {
         self.address.to_string()
-    }
-
-    /// The folder with all that the registry holds.
-    pub(crate) fn data(&self) -> std::path::PathBuf {
-        self.folder.path().join("data/docker/registry/v2")
     }
 
     /// Status and body of a request that asks for any kind of manifest.

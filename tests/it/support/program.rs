@@ -80,13 +80,6 @@ impl Floe {
         command.arg("build").arg(model).arg("--json").args(arguments);
         Built::of(&output(&mut command))
     }
-
-    /// Builds a model that has to be refused; the exit code, and what was said.
-    pub(crate) fn build_refused(&self, model: &Path, arguments: &[&str]) -> (i32, String) {
-        let out = output(self.command().arg("build").arg(model).args(arguments));
-        assert!(!out.status.success(), "{arguments:?} was expected to be refused");
-        (out.status.code().unwrap(), said(&out))
-    }
 }
 
 impl Built {
