@@ -82,6 +82,15 @@ impl Floe {
     }
 }
 
+impl Floe {
+    /// Builds a model that has to be refused; the exit code, and what was said.
+    pub(crate) fn build_refused(&self, model: &Path, arguments: &[&str]) -> (i32, String) {
+        let out = output(self.command().arg("build").arg(model).args(arguments));
+        assert!(!out.status.success(), "{arguments:?} was expected to be refused");
+        (out.status.code().unwrap(), said(&out))
+    }
+}
+
 impl Built {
     /// Reads what a build said that has to have succeeded.
     pub(crate) fn of(out: &Output) -> Self {
