@@ -201,6 +201,9 @@ fn from_io(e: io::Error, message: String) -> Error {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     Some("free some space, or choose another folder for the output")
                 }
+                io::ErrorKind::FileTooLarge => {
+                    Some("allow larger files (`ulimit -f`), or choose a file system that does")
+                }
                 io::ErrorKind::ReadOnlyFilesystem => {
                     Some("choose an output on a file system that can be written")
                 }

@@ -89,7 +89,16 @@ pub fn temp_in(folder: &Path) -> Result<NamedTempFile> {
         .prefix(TEMP_PREFIX)
         .permissions(mode)
         .tempfile_in(folder)
+        .map_err(bare)
         .at("create a temporary file in", folder)
+}
+
+/// The error without the random name that `tempfile` adds to it.
+fn bare(e: std::io::Error) -> std::io::Error {
+    // Kinds that have no name yet would lose what went wrong.
+    let named =
+        !matches!(std::io::Error::from(e.kind()).to_string().as_str(), "other error" | "uncategorized error");
+    if e.get_ref().is_some() && named { std::io::Error::from(e.kind()) } else { e }
 }
 
 /// Writes a small file whole: beside the target, then renamed over it.

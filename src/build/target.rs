@@ -142,7 +142,8 @@ pub(super) fn parse(
             }
         }
         if all.iter().any(|p| p.location == location) {
-            return Err(Error::new(Kind::Usage, format!("the destination `{text}` is given twice")));
+            return Err(Error::new(Kind::Usage, format!("the destination `{text}` is given twice"))
+                .hint("give it once"));
         }
         all.push(Parsed { location, alias, repository: repository.to_owned() });
     }

@@ -118,6 +118,12 @@ impl Context {
 
     /// What opens stores. Nothing is read and nothing is reached before one is.
     pub(crate) fn stores(&self) -> Result<Stores> {
+        if let Some(file) = self.authfile.as_ref().filter(|f| !f.exists()) {
+            return Err(usage(
+                format!("there is no file `{}` with logins", floe::fs::show(file)),
+                "correct `--authfile`, or leave it out",
+            ));
+        }
         let credentials = Credentials::load(&self.auth_files())?;
         let settings = Settings { insecure: self.insecure.clone(), credentials, ..Settings::default() };
         Ok(Stores {

@@ -37,7 +37,7 @@ fn understood(e: &clap::Error) -> Error {
     };
     let usage_line = text(ContextKind::Usage).map_or_else(
         || "`floe --help` lists the commands and flags".to_owned(),
-        |u| format!("write `{}`", u.trim_start_matches("Usage: ").trim()),
+        |u| format!("write `{}`", without_flags(u.trim_start_matches("Usage: "))),
     );
     let name = text(ContextKind::InvalidArg).unwrap_or_default();
     // `--name <NAME>` is known by its first word.
@@ -92,6 +92,20 @@ fn understood(e: &clap::Error) -> Error {
             usage(first.trim_start_matches("error: "), usage_line)
         }
     }
+}
+
+/// A line of usage without the flags that the parser was given already, by variables too.
+fn without_flags(usage: &str) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    let mut after_flag = false;
+    for word in usage.split_whitespace() {
+        let value = after_flag && word.starts_with('<');
+        after_flag = word.starts_with('-');
+        if !after_flag && !value {
+            words.push(word);
+        }
+    }
+    words.join(" ")
 }
 
 /// Where a command was expected: which there are.

@@ -208,7 +208,7 @@ fn platform_of(value: &Value) -> Option<Platform> {
 }
 
 fn schema_1() -> Error {
-    Error::new(Kind::Integrity, "expected an OCI or Docker schema 2 image, found a schema 1 manifest")
+    Error::new(Kind::Model, "expected an OCI or Docker schema 2 image, found a schema 1 manifest")
         .hint("schema 1 images were retired in 2017; pull and push the image with a current Docker or skopeo to convert it")
 }
 

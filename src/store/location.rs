@@ -256,6 +256,12 @@ fn no_transport(text: &str, transport: &str, rest: &str) -> Result<()> {
     if let Some((_, instead)) = FOREIGN.iter().find(|(t, _)| *t == transport) {
         return Err(wrong(text, format!("floe does not use the transport `{transport}:`")).hint(*instead));
     }
+    if transport == "sha256" {
+        let digest = show_bytes(text.as_bytes());
+        return Err(wrong(text, "a digest needs a name in front of it").hint(format!(
+            "write `NAME@{digest}`; `floe which {digest}` finds the name in the local store"
+        )));
+    }
     if transport == "docker" {
         return Err(wrong(text, "the transport of registries is `docker://`")
             .hint(format!("write `docker://{}`", show_bytes(rest.trim_start_matches('/').as_bytes()))));

@@ -1,6 +1,7 @@
 //! `floe build`.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
@@ -21,18 +22,21 @@ const MAX_STDIN: u64 = 1 << 20;
 pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<()> {
     let options = options(args, context)?;
     let stores = context.stores()?.with_sync(args.fsync);
+    // Where the result cannot be noted down, nothing is published.
+    let digestfile = args.digestfile.as_deref().map(Note::new).transpose()?;
+    let metadata_file = args.metadata_file.as_deref().map(Note::new).transpose()?;
     let built = build::build(&options, &Surroundings { stores: &stores, see: context.see() })?;
     context.finish();
 
     let document = document(&built)?;
-    if let Some(file) = &args.digestfile {
+    if let Some(file) = digestfile {
         let digests: Vec<String> = built.iter().filter_map(|b| b.digest).map(|d| d.to_string()).collect();
-        floe::fs::write_atomic(file, digests.join("\n").as_bytes(), false)?;
+        file.write(digests.join("\n").as_bytes())?;
     }
-    if let Some(file) = &args.metadata_file {
+    if let Some(file) = metadata_file {
         let text = serde_json::to_vec_pretty(&metadata(&document, &built))
             .map_err(|e| Error::new(Kind::Bug, "the result cannot be written as JSON").because(e))?;
-        floe::fs::write_atomic(file, &text, false)?;
+        file.write(&text)?;
     }
     if args.json {
         return output::json(&document);
@@ -42,6 +46,34 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<()> {
     }
     let lines: Vec<String> = built.iter().flat_map(|b| lines(b, &args.print)).collect();
     output::answer(&lines.join("\n"))
+}
+
+/// A file that will say what was built. It is opened before anything is done, and has its name only
+/// once it is whole.
+struct Note<'a> {
+    path: &'a Path,
+    /// `None` for what cannot be replaced: a pipe, a device, standard output.
+    temp: Option<tempfile::NamedTempFile>,
+}
+
+impl<'a> Note<'a> {
+    fn new(path: &'a Path) -> Result<Self> {
+        let special = path == Path::new("-") || path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
+        let temp = if special { None } else { Some(floe::fs::temp_beside(path)?) };
+        Ok(Self { path, temp })
+    }
+
+    fn write(self, bytes: &[u8]) -> Result<()> {
+        match self.temp {
+            Some(mut temp) => {
+                temp.write_all(bytes).at("write", self.path)?;
+                temp.persist(self.path).map_err(|e| e.error).at("rename into place", self.path)?;
+                Ok(())
+            }
+            None if self.path == Path::new("-") => output::answer(&String::from_utf8_lossy(bytes)),
+            None => std::fs::write(self.path, bytes).at("write", self.path),
+        }
+    }
 }
 
 /// One document for one model; a list of them for several.

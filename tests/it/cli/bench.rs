@@ -136,6 +136,20 @@ impl Bench {
         self.refused_run(self.command(line))
     }
 
+    /// Runs lines that must all be refused, each as [`Bench::refused`], and holds what they say
+    /// against one transcript.
+    #[track_caller]
+    pub(crate) fn refuses(&self, lines: &[&str], wanted: &str) {
+        let mut shown = String::new();
+        for line in lines {
+            let ran = self.refused(line);
+            writeln!(shown, "$ floe {line}\nexit code {}", ran.code).unwrap();
+            shown.push_str(&ran.error());
+        }
+        let wanted = dedent(wanted);
+        assert!(shown == wanted, "{}", difference(&wanted, &shown));
+    }
+
     #[track_caller]
     pub(crate) fn refused_run(&self, run: Run) -> Ran {
         let before = self.look();

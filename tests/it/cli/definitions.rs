@@ -320,9 +320,22 @@ fn a_contract_against_what_the_model_records_is_an_error() {
         "kind: Model\nname: m\ncontract:\n  inputs: {X: {shape: [-1, 4], type: int8}}\n  \
          outputs: {variable: {shape: [-1, 4], type: float32}}\n",
     );
-    b.refused("build m").fails(3, r#""#);
+    b.refused("build m").fails(
+        3,
+        r#"
+        error: dtype of the input `X` of `predict`: the definition says `int8`, the model `float32`
+        hint: correct the definition, remove its contract, or keep it with `--trust-definition`
+    "#,
+    );
     let ran = b.floe("build m -o oci:l --trust-definition --progress none");
-    ran.shows(r#""#);
+    ran.shows(
+        r#"
+        $ floe build m -o oci:l --trust-definition --progress none
+        oci:l:v1-<16>
+        | warning: dtype of the input `X` of `predict`: the definition says `int8`, the model `float32`
+        | hint: the definition is trusted
+    "#,
+    );
     assert!(String::from_utf8_lossy(&image(&b.path("l")).files["model/contract.json"]).contains("int8"));
 }
 
