@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Options;
 use super::prepare::Chosen;
 use super::source::Source;
-use crate::error::{Error, Kind, Result, show};
+use crate::error::{At, Error, Kind, Result, show, show_bytes};
 use crate::event::{Event, Observe, warn};
 use crate::model::contract::compare;
 use crate::model::contract::{json, protobin};
@@ -26,22 +26,24 @@ pub(super) fn declared(definition: &Definition, tree: &Tree, root: &Path) -> Res
         return Ok(Some(contract.clone()));
     }
     if let Some(file) = &definition.contract_file {
-        let inside = join_lexically(b"", file.value.as_bytes()).ok_or_else(|| {
-            Error::new(
-                Kind::Model,
-                format!(
-                    "{}: the contract file `{}` lies outside the model",
-                    definition.position(file.place),
-                    file.value
-                ),
-            )
-            .hint("copy it into the model's folder")
-        })?;
+        let outside = || {
+            let message =
+                format!("the contract file `{}` lies outside the model", show_bytes(file.value.as_bytes()));
+            definition.error(file.place, message).hint("copy it into the model's folder")
+        };
+        let inside = join_lexically(b"", file.value.as_bytes()).ok_or_else(outside)?;
         let path = root.join(crate::fs::path_from_bytes(&inside));
-        let bytes = crate::fs::read_capped(&path, MAX_CONTRACT).map_err(|e| {
-            e.with_kind(Kind::Model)
-                .context(format!("{}: the contract file", definition.position(file.place)))
-        })?;
+        let unreadable = |e: Error| {
+            let e = e.with_kind(Kind::Model);
+            definition.error(file.place, format!("the contract file: {e}"))
+        };
+        // A link could lead anywhere, and what is wrong with a file is shown with its lines.
+        let real = std::fs::canonicalize(&path).at("open", &path).map_err(unreadable)?;
+        let top = std::fs::canonicalize(root).at("open", root)?;
+        if !real.starts_with(&top) {
+            return Err(outside());
+        }
+        let bytes = crate::fs::read_capped(&real, MAX_CONTRACT).map_err(unreadable)?;
         return parse(&bytes, file.value.ends_with(".prototxt"), &show(&path)).map(Some);
     }
     for (name, text) in [("contract.prototxt", true), ("contract.protobin", false)] {

@@ -47,19 +47,21 @@ pub(super) struct Chosen {
 pub(super) fn prepare(source: &Source, options: &Options, see: &dyn Observe) -> Result<Prepared> {
     let mut definition = source.definition.clone();
     if let Some(command) = &definition.install_command {
-        return Err(Error::new(
-            Kind::Model,
-            format!(
-                "{}: the definition has an `install-command`, which this floe does not run",
-                definition.position(command.place)
-            ),
-        )
-        .hint(
-            "install what the model needs in the base image, name that with `--base`, and remove the key",
-        ));
+        return Err(definition
+            .error(command.place, "the definition has an `install-command`, which this floe does not run")
+            .hint(
+                "install what the model needs in the base image, name that with `--base`, and remove the key",
+            ));
     }
     let repository = options.name.clone().unwrap_or_else(|| definition.name.clone());
-    definition::check_name(&repository)?;
+    definition::check_name(&repository).map_err(|e| {
+        // A name from the file is shown where it stands.
+        if options.name.is_some() || !source.declared {
+            return e;
+        }
+        let placed = definition.error(definition.place, e.message());
+        e.hint_text().map(str::to_owned).into_iter().fold(placed, Error::hint)
+    })?;
     if !source.declared {
         definition.name.clone_from(&repository);
     }

@@ -98,11 +98,8 @@ struct Clean<'a> {
 
 impl<'a> Entry<'a> {
     fn error(&self, message: impl std::fmt::Display) -> Error {
-        let position = self.definition.position(self.entry.place);
-        Error::new(
-            Kind::Model,
-            format!("{position}: payload `{}` {message}", show_bytes(self.text.as_bytes())),
-        )
+        let text = show_bytes(self.text.as_bytes());
+        self.definition.error(self.entry.place, format_args!("payload `{text}` {message}"))
     }
 
     fn select(&self, ignore: &Ignore<'_>, out: &mut Selection) -> Result<()> {

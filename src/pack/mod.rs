@@ -153,3 +153,104 @@ impl Blob for Known<'_> {
 fn early() -> Error {
     Error::new(Kind::Bug, "a layer was finished before its last byte was read")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tree::Selected;
+    use crate::plan::split::{self, Material};
+    use crate::plan::{Compression, ImagePath};
+    use std::path::Path;
+
+    fn planned(dir: &Path, compression: Compression) -> (Tree, Vec<LayerPlan>) {
+        let all = [Selected { source: dir.to_owned(), dest: Vec::new() }];
+        let tree = Tree::scan(&all, &|_, _| false, false).unwrap();
+        let folder = ImagePath::new("model/files").unwrap();
+        let material = Material {
+            tree: &tree,
+            role: &|_| "weights",
+            folder,
+            contract: Vec::new(),
+            compression,
+            base_layers: 0,
+        };
+        let layers = split::layers(&material).unwrap();
+        (tree, layers)
+    }
+
+    fn read(recipe: &dyn Recipe) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut pass = recipe.open().unwrap();
+        pass.read_to_end(&mut out).unwrap();
+        let packed = pass.finish().unwrap();
+        assert_eq!(packed.descriptor, Descriptor::of(packed.descriptor.media_type.as_str(), &out));
+        assert!(recipe.size().is_none_or(|s| s == out.len() as u64));
+        out
+    }
+
+    /// Nine gibibytes of hole: nothing but the beginning is read.
+    #[test]
+    fn a_file_over_eight_gibibytes_has_its_true_size_in_the_tar() {
+        const SIZE: u64 = 9 << 30;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::File::create(dir.path().join("huge.bin")).unwrap().set_len(SIZE).unwrap();
+        let (tree, layers) = planned(dir.path(), Compression::None);
+        let layer = Layer::new(&layers[0], &tree, Owner::default(), 1).unwrap();
+        // Two folders, a PAX header with its record, the header, the content, the end.
+        assert_eq!(layer.size(), Some(512 * (2 + 2 + 1) + SIZE + 1024));
+        let mut head = vec![0; 8192];
+        layer.open().unwrap().read_exact(&mut head).unwrap();
+        let mut archive = ::tar::Archive::new(&head[..]);
+        let last = archive.entries().unwrap().take(3).last().unwrap().unwrap();
+        assert_eq!((last.path_bytes().as_ref(), last.size()), (&b"model/files/huge.bin"[..], SIZE));
+    }
+
+    #[test]
+    fn a_hole_is_as_many_zeros() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::File::create(one.path().join("x")).unwrap().set_len(100_000).unwrap();
+        std::fs::write(two.path().join("x"), vec![0; 100_000]).unwrap();
+        let bytes = [&one, &two].map(|d| {
+            let (tree, layers) = planned(d.path(), Compression::None);
+            read(&Layer::new(&layers[0], &tree, Owner::default(), 1).unwrap())
+        });
+        assert!(bytes[0] == bytes[1]);
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_packed_is_named() {
+        for codec in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            for shrink in [true, false] {
+                let dir = tempfile::tempdir().unwrap();
+                let file = dir.path().join("w.bin");
+                std::fs::write(&file, vec![1; 9 << 20]).unwrap();
+                let (tree, layers) = planned(dir.path(), codec);
+                let layer = Layer::new(&layers[0], &tree, Owner::default(), 1).unwrap();
+                let mut pass = layer.open().unwrap();
+                pass.read_exact(&mut [0; 4]).unwrap();
+                if shrink {
+                    std::fs::File::options().write(true).open(&file).unwrap().set_len(100).unwrap();
+                } else {
+                    std::fs::write(&file, vec![2; 9 << 20]).unwrap();
+                }
+                let e = pass.read_to_end(&mut Vec::new()).doing("read").unwrap_err();
+                assert!(e.to_string().contains("w.bin` changed while it was being packed"), "{codec:?}: {e}");
+                assert!(pass.finish().is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn a_layer_that_is_known_is_verified_while_it_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), "a").unwrap();
+        let (tree, layers) = planned(dir.path(), Compression::None);
+        let layer = Layer::new(&layers[0], &tree, Owner::default(), 1).unwrap();
+        let mut packed = hash(&layer, &crate::event::Quiet).unwrap();
+        io::copy(&mut Known::new(&layer, packed.clone()).open().unwrap(), &mut io::sink()).unwrap();
+        packed.descriptor.digest = crate::oci::Digest::of(b"other");
+        let known = Known::new(&layer, packed);
+        let e = io::copy(&mut known.open().unwrap(), &mut io::sink()).doing("read").unwrap_err();
+        assert_eq!(e.kind(), Kind::Integrity);
+    }
+}

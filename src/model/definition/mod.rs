@@ -35,6 +35,7 @@ mod types;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -120,6 +121,9 @@ pub struct Definition {
     pub licenses: Option<String>,
     /// A sentence for people.
     pub description: Option<String>,
+    /// The text of the file, for excerpts in errors.
+    #[serde(skip)]
+    text: Arc<str>,
 }
 
 impl Definition {
@@ -147,12 +151,25 @@ impl Definition {
             revision: None,
             licenses: None,
             description: None,
+            text: Arc::from(""),
         }
     }
 
     /// The definition of a model that nobody wrote one for.
     pub fn named(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::empty("") }
+    }
+
+    /// An error about a place in this definition, with an excerpt where there is a file.
+    pub fn error(&self, place: Place, message: impl std::fmt::Display) -> Error {
+        let bare = || Error::new(Kind::Model, format!("{}: {message}", self.position(place)));
+        if place == Place::COMMAND_LINE || self.text.is_empty() {
+            return bare();
+        }
+        let source = Source::new(&self.file, &self.text);
+        let start = source.offset(place.line as u64, place.column as u64);
+        let rest = self.text.get(start..).and_then(|t| t.lines().next()).map_or(0, |l| l.trim_end().len());
+        source.error(&(start..start + rest), message)
     }
 
     /// `FILE:LINE:COLUMN` of a place in this definition, for errors about it.
@@ -189,6 +206,7 @@ pub struct Loaded {
 pub fn load(text: &str, file_name: &str) -> Result<Loaded> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source::new(file_name, text);
+    let shared: Arc<str> = Arc::from(text);
     let documents = node::parse(&source)?;
     let mut r = Reader::new(&source);
     let (mut definitions, mut applications): (Vec<Definition>, _) = (Vec::new(), Vec::new());
@@ -204,7 +222,7 @@ pub fn load(text: &str, file_name: &str) -> Result<Loaded> {
                         ))
                         .hint("rename one of them, or remove it"));
                 }
-                definitions.push(*d);
+                definitions.push(Definition { text: Arc::clone(&shared), ..*d });
             }
             Document::Application(name) => applications.extend(name),
             Document::Other => {}
