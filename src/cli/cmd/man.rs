@@ -20,6 +20,8 @@ pub(crate) fn run(name: Option<&str>) -> Result<()> {
             found.name(format!("floe-{name}"))
         }
     };
+    // A page is whole: what the short help leaves out has its words here.
+    let page = page.mut_args(|arg| arg.hide_short_help(false));
     let mut text = Vec::new();
     clap_mangen::Man::new(page).render(&mut text).doing("write the manual page")?;
     output::answer(&String::from_utf8_lossy(&text))

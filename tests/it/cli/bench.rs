@@ -130,6 +130,21 @@ impl Bench {
         seen
     }
 
+    /// The names of everything below the folder, whatever comes and goes meanwhile.
+    pub(crate) fn look_names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut left = vec![self.dir.path().to_owned()];
+        while let Some(folder) = left.pop() {
+            for item in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                names.push(item.path().to_string_lossy().into_owned());
+                if item.file_type().is_ok_and(|t| t.is_dir()) {
+                    left.push(item.path());
+                }
+            }
+        }
+        names
+    }
+
     /// Runs a line that must be refused and must leave everything as it was.
     #[track_caller]
     pub(crate) fn refused(&self, line: &str) -> Ran {

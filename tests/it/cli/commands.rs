@@ -107,7 +107,7 @@ fn build_prints_what_is_asked_for() {
 }
 
 #[test]
-fn build_answers_one_document() {
+fn c14_c29_build_answers_one_document_and_notes_it_down() {
     let b = Bench::with_model();
     let doc = b.json(
         "build model.onnx -o oci:l --alias latest --number-tag --json --digestfile d --metadata-file m",
@@ -357,7 +357,7 @@ fn inspect_shows_what_an_image_is_made_of() {
 }
 
 #[test]
-fn inspect_takes_every_way_to_name_a_version() {
+fn c23_inspect_takes_every_way_to_name_a_version() {
     let b = Bench::with_model();
     let ran = b.json("build model.onnx --alias latest --json -o model -o oci:l -o oci-archive:a.tar -o docker-archive:b.tar");
     let digest = ran["digest"].as_str().unwrap().to_owned();
