@@ -65,6 +65,10 @@ struct Victim {
 impl Victim {
     /// Builds once into a first destination, to learn the digest and how long that takes.
     fn new(seed: u64, first: impl FnOnce(&Path) -> String) -> Self {
+        Self::of(model, seed, first)
+    }
+
+    fn of(model: fn(&Path) -> PathBuf, seed: u64, first: impl FnOnce(&Path) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let floe = Floe::new(folder.path());
         let model = model(folder.path());
@@ -189,6 +193,17 @@ fn an_archive_is_the_old_one_or_the_new_one() {
     assert!(fs::read(&file).unwrap() == new);
 }
 
+/// The registry goes on with a request whose client has died: it lists a tag a moment before it
+/// gives it out.
+fn settled(registry: &DebianRegistry, repository: &str, tag: &str) {
+    let path = format!("/v2/{repository}/manifests/{tag}");
+    let begun = Instant::now();
+    while registry.get(&path).unwrap().0 == 404 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{path} is listed, but not there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// All that a registry gives out under a tag, hashed.
 fn registry_is_whole(registry: &DebianRegistry, repository: &str, tag: &str, digest: &str) {
     let get = |path: &str, wanted: &str| {
@@ -220,6 +235,7 @@ fn a_registry_is_whole_whenever_floe_is_killed() {
                 [] => {}
                 [tag] => {
                     assert_eq!(*tag, victim.version());
+                    settled(&registry, &repository, tag);
                     registry_is_whole(&registry, &repository, tag, &victim.digest);
                 }
                 tags => panic!("{tags:?}"),
@@ -230,6 +246,37 @@ fn a_registry_is_whole_whenever_floe_is_killed() {
         registry_is_whole(&registry, &repository, &victim.version(), &victim.digest);
     }
     assert!(killed >= 2, "only {killed} of 6 builds were killed before they ended");
+}
+
+/// A model that takes next to no time: what remains is what happens to documents and names.
+fn tiny(folder: &Path) -> PathBuf {
+    let model = folder.join("model");
+    write(&model.join("weights.bin"), &noise(9, 10_000));
+    model
+}
+
+#[test]
+fn names_are_whole_when_floe_is_killed_while_it_gives_them() {
+    let registry = DebianRegistry::start();
+    let host = registry.host();
+    let mut victim = Victim::of(tiny, 5, |folder| format!("oci:{}", folder.join("first").display()));
+    for round in 0..30 {
+        let layout = victim.path(&format!("layout-{}", round / 2));
+        victim.killed(&format!("oci:{}", layout.display()));
+        victim.layout_is_whole(&layout);
+        victim.builds(&format!("oci:{}", layout.display()));
+        assert_eq!(walk::layout(&layout).names, [(victim.version(), victim.digest.clone())]);
+    }
+    let mut victim = Victim::of(tiny, 6, |_| format!("docker://{host}/first"));
+    for round in 0..30 {
+        let repository = format!("m{}", round / 2);
+        let to = format!("docker://{host}/{repository}");
+        victim.killed(&to);
+        // At once: the registry may still be at work for the one that was killed.
+        victim.builds(&to);
+        assert_eq!(registry.tags(&repository), [victim.version()]);
+        registry_is_whole(&registry, &repository, &victim.version(), &victim.digest);
+    }
 }
 
 /// Sends a signal in the middle of a build, earlier and earlier until it does not come too late.
