@@ -114,25 +114,19 @@ impl Shared {
                 }
                 state.stage = name;
             }
-            Event::Contents { files, bytes, largest, ignored } => {
-                if self.verbosity >= 0 {
-                    for line in contents(files, bytes, &largest, &ignored, self.verbosity >= 1) {
-                        self.say(state, &line);
-                    }
+            Event::Contents { files, bytes, largest, ignored } if self.verbosity >= 0 => {
+                for line in contents(files, bytes, &largest, &ignored, self.verbosity >= 1) {
+                    self.say(state, &line);
                 }
             }
             Event::Warning { message, hint } => {
                 let mut line = format!("{}: {message}", self.color.paint("33;1", "warning"));
                 if let Some(hint) = hint {
-                    line.push_str(&format!("\n{}: {hint}", self.color.paint("36;1", "hint")));
+                    line.extend([format!("\n{}: {hint}", self.color.paint("36;1", "hint"))]);
                 }
                 self.say(state, &line);
             }
-            Event::Note { message } => {
-                if self.verbosity >= 0 {
-                    self.say(state, &message);
-                }
-            }
+            Event::Note { message } if self.verbosity >= 0 => self.say(state, &message),
             Event::Begin { id, title, total } => {
                 state.began.get_or_insert_with(Instant::now);
                 state.total += total.unwrap_or(0);

@@ -46,14 +46,14 @@ fn text(d: &Detection) -> String {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        out.push_str(&format!("{severity}: {}\n", f.message));
+        out.extend([format!("{severity}: {}\n", f.message)]);
     }
     match (&d.contract, &d.failure) {
         (Some(contract), _) => {
             out.push('\n');
             out.push_str(&contract_table(contract));
         }
-        (None, Some(failure)) => out.push_str(&format!("\nno contract: {failure}\n")),
+        (None, Some(failure)) => out.extend([format!("\nno contract: {failure}\n")]),
         (None, None) => out.push_str("\nno contract: the files do not record one\n"),
     }
     out
@@ -63,7 +63,7 @@ fn text(d: &Detection) -> String {
 pub(crate) fn contract_table(contract: &Contract) -> String {
     let mut out = String::new();
     for signature in &contract.signatures {
-        out.push_str(&format!("signature {}\n", show_bytes(signature.name.as_bytes())));
+        out.extend([format!("signature {}\n", show_bytes(signature.name.as_bytes()))]);
         let mut rows = Vec::new();
         for (side, tensors) in [("in", &signature.inputs), ("out", &signature.outputs)] {
             for t in tensors {

@@ -107,7 +107,7 @@ fn text(i: &Inspection) -> String {
         && !versions.versions.is_empty()
     {
         let tags: Vec<&str> = versions.versions.iter().rev().map(|v| v.tag.as_str()).collect();
-        out.push_str(&format!("\nversions  {}\n", tags.join(", ")));
+        out.extend([format!("\nversions  {}\n", tags.join(", "))]);
     }
     out
 }
