@@ -25,10 +25,7 @@ pub type Drain<'a, T> = dyn Fn(&dyn Recipe) -> Result<T> + Sync + 'a;
 
 /// Runs one pass of `recipe` through every sink in `sinks`, each on a thread of its own, and gives
 /// what each returned, in order.
-pub fn tee<T: Send>(
-    recipe: &dyn Recipe,
-    sinks: &[&Drain<'_, T>],
-) -> Vec<Result<T>> {
+pub fn tee<T: Send>(recipe: &dyn Recipe, sinks: &[&Drain<'_, T>]) -> Vec<Result<T>> {
     if let [only] = sinks {
         return vec![only(recipe)];
     }

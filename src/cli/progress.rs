@@ -114,11 +114,9 @@ impl Shared {
                 }
                 state.stage = name;
             }
-            Event::Contents { files, bytes, largest, ignored } => {
-                if self.verbosity >= 0 {
-                    for line in contents(files, bytes, &largest, &ignored, self.verbosity >= 1) {
-                        self.say(state, &line);
-                    }
+            Event::Contents { files, bytes, largest, ignored } if self.verbosity >= 0 => {
+                for line in contents(files, bytes, &largest, &ignored, self.verbosity >= 1) {
+                    self.say(state, &line);
                 }
             }
             Event::Warning { message, hint } => {
@@ -128,11 +126,7 @@ impl Shared {
                 }
                 self.say(state, &line);
             }
-            Event::Note { message } => {
-                if self.verbosity >= 0 {
-                    self.say(state, &message);
-                }
-            }
+            Event::Note { message } if self.verbosity >= 0 => self.say(state, &message),
             Event::Begin { id, title, total } => {
                 state.began.get_or_insert_with(Instant::now);
                 state.total += total.unwrap_or(0);

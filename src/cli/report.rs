@@ -48,7 +48,7 @@ pub(crate) fn render(e: &Error, color: Color) -> String {
         }
     }
     if let Some(hint) = e.hint_text().or(advice(e.kind())) {
-        out.extend([color.paint("36;1", "hint"), ": ".to_owned(), hint.to_owned(), "\n".to_owned()]);
+        out.extend([format!("{}: {hint}\n", color.paint("36;1", "hint"))]);
     }
     out
 }

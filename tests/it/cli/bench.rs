@@ -16,6 +16,8 @@ pub(crate) const ONNX: &[u8] = include_bytes!("../../../testdata/models/onnx/on_
 /// A folder to work in; its `store` is the local store.
 pub(crate) struct Bench {
     dir: tempfile::TempDir,
+    /// Where everybody may come, beside the folder whose content is compared.
+    open: std::cell::OnceCell<tempfile::TempDir>,
 }
 
 /// A command before it runs.
@@ -39,13 +41,22 @@ pub(crate) struct Ran {
 impl Bench {
     pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("floe-cli-").tempdir().unwrap();
-        Self { dir }
+        Self { dir, open: std::cell::OnceCell::new() }
     }
 
     /// With `model.onnx`, which is recognised and has a contract.
     pub(crate) fn with_model() -> Self {
         let bench = Self::new();
         bench.write("model.onnx", ONNX);
+        bench
+    }
+
+    /// With a folder `m` that holds a model, and a store that holds a version of another one.
+    pub(crate) fn with_a_store() -> Self {
+        let bench = Self::new();
+        bench.write("m/model.onnx", ONNX);
+        bench.write("first/model.onnx", ONNX);
+        bench.answer("build first -q");
         bench
     }
 
@@ -62,6 +73,18 @@ impl Bench {
 
     pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    /// The binary where other users can run it: the checkout may lie in a folder that is closed to them.
+    pub(crate) fn for_others(&self) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let open = self.open.get_or_init(|| {
+            let open = tempfile::Builder::new().prefix("floe-bin-").tempdir().unwrap();
+            std::fs::set_permissions(open.path(), PermissionsExt::from_mode(0o755)).unwrap();
+            std::fs::copy(env!("CARGO_BIN_EXE_floe"), open.path().join("floe")).unwrap();
+            open
+        });
+        open.path().join("floe")
     }
 
     /// The binary with the words of a line, ready to run.
@@ -277,7 +300,6 @@ impl Ran {
     }
 }
 
-#[track_caller]
 fn difference(wanted: &str, shown: &str) -> String {
     let mut text = String::from("what is shown is not what should be\n");
     let (w, s): (Vec<&str>, Vec<&str>) = (wanted.lines().collect(), shown.lines().collect());
@@ -289,10 +311,6 @@ fn difference(wanted: &str, shown: &str) -> String {
                 s.iter().for_each(|s| writeln!(text, "+ {s}").unwrap());
             }
         }
-    }
-    if std::env::var_os("FLOE_TEST_SHOWN").is_some() {
-        let at = std::panic::Location::caller();
-        writeln!(text, "SHOWN {}:{}\n{shown}END", at.file(), at.line()).unwrap();
     }
     text
 }

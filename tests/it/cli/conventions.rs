@@ -527,6 +527,7 @@ fn c43_any_user_without_home_and_capabilities_can_build() {
     std::fs::create_dir(b.path("out")).unwrap();
     std::fs::set_permissions(b.path("out"), Permissions::from_mode(0o777)).unwrap();
     std::fs::set_permissions(b.path(""), Permissions::from_mode(0o555)).unwrap();
+    let floe = b.for_others().display().to_string();
     let mut words = vec!["--no-new-privs"];
     // Only root can become somebody else; everybody else is nobody special already.
     if b.path("").metadata().unwrap().uid() == 0 {
@@ -538,15 +539,7 @@ fn c43_any_user_without_home_and_capabilities_can_build() {
             "--inh-caps=-all",
         ]);
     }
-    words.extend([
-        env!("CARGO_BIN_EXE_floe"),
-        "build",
-        "model.onnx",
-        "-o",
-        "oci:out/l",
-        "-o",
-        "oci-archive:out/a.tar",
-    ]);
+    words.extend([floe.as_str(), "build", "model.onnx", "-o", "oci:out/l", "-o", "oci-archive:out/a.tar"]);
     let ran = b.program("setpriv", &words).without("FLOE_STORE").go();
     std::fs::set_permissions(b.path(""), Permissions::from_mode(0o755)).unwrap();
     assert_eq!(ran.code, 0, "{ran:#?}");

@@ -147,6 +147,8 @@ fn every_model_of_a_file_is_checked_before_the_first_is_published() {
         3,
         r#"
         error: m/serving.yaml:10:11: payload `gone.bin` does not exist
+        10 | payload: [gone.bin]
+           |           ^^^^^^^^
         hint: paths are relative to `m`
     "#,
     );
@@ -234,6 +236,8 @@ fn what_a_definition_may_not_say_is_told_with_its_place() {
             3,
             r#"
             error: m/serving.yaml:3:17: payload `gone.txt` does not exist
+            3 | payload: [src/, gone.txt]
+              |                 ^^^^^^^^
             hint: paths are relative to `m`
             "#,
         ),
@@ -243,6 +247,8 @@ fn what_a_definition_may_not_say_is_told_with_its_place() {
             3,
             r#"
             error: m/serving.yaml:3:11: payload `../secret` leaves the folder of the definition, and would leave the model's folder in the image
+            3 | payload: [../secret]
+              |           ^^^^^^^^^
             hint: move it beside the definition; or pack each entry under its last name, as clients up to 2.x did, with `--payload-names basename`
             "#,
         ),
@@ -252,6 +258,8 @@ fn what_a_definition_may_not_say_is_told_with_its_place() {
             3,
             r#"
             error: m/serving.yaml:3:18: the definition has an `install-command`, which this floe does not run
+            3 | install-command: pip install -r requirements.txt
+              |                  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
             hint: install what the model needs in the base image, name that with `--base`, and remove the key
             "#,
         ),
@@ -260,7 +268,9 @@ fn what_a_definition_may_not_say_is_told_with_its_place() {
             "build m",
             3,
             r#"
-            error: the model's name `Light GBM` cannot name a repository
+            error: m/serving.yaml:2:7: the model's name `Light GBM` cannot name a repository
+            2 | name: Light GBM
+              |       ^^^^^^^^^
             hint: give one with `--name light-gbm`; the label MODEL_NAME keeps the original
             "#,
         ),

@@ -167,10 +167,7 @@ impl Node<'_, '_> {
     }
 
     /// An input's type, where it is a tensor: dtype and shape.
-    pub(super) fn tensor(
-        &self,
-        at: usize,
-    ) -> Option<(Option<DType>, Option<&Vec<Dim>>)> {
+    pub(super) fn tensor(&self, at: usize) -> Option<(Option<DType>, Option<&Vec<Dim>>)> {
         match &self.input(at)?.ty {
             Type::Tensor { elem, shape, .. } => Some((*elem, shape.as_ref())),
             _ => None,
