@@ -9,14 +9,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
-use crate::image::ModelId;
 use crate::image::assemble::{LABEL_NAME, LABEL_VERSION};
 use crate::model::Contract;
 use crate::model::contract::json;
 use crate::oci::document::{MAX_CONFIG, MAX_MANIFEST};
 use crate::oci::{Config, Descriptor, Digest, Index, Manifest, Platform, annotation, media_type};
 use crate::store::{Source, read_small};
-use crate::versions::{self, Collection, Name, Selector};
+use crate::versions::{self, Collection, Selector};
 
 pub use find::{Found, Model, models, which};
 
@@ -220,19 +219,6 @@ fn describe(
     })
 }
 
-/// Recomputes the model id of an image from its parts.
-pub fn model_id(manifest: &Manifest, config: &Config) -> Option<ModelId> {
-    let name = manifest.annotation(annotation::MODEL)?;
-    let ours: Vec<_> = manifest
-        .layers
-        .iter()
-        .zip(&config.diff_ids)
-        .filter(|(l, _)| l.annotations.contains_key(annotation::LAYER_ROLE))
-        .map(|(_, d)| *d)
-        .collect();
-    Some(ModelId::new(name, &ours))
-}
-
 /// Finds what a short reference means in a collection.
 pub fn select(
     repository: &dyn crate::store::Repository,
@@ -240,9 +226,4 @@ pub fn select(
     text: Option<&str>,
 ) -> Result<(Descriptor, Option<String>)> {
     versions::select(repository, what, &Selector::parse(text)?)
-}
-
-/// Whether a tag is a version.
-pub fn is_version(tag: &str) -> bool {
-    matches!(Name::parse(tag), Name::Version { .. })
 }

@@ -168,7 +168,11 @@ impl Definition {
         }
         let source = Source::new(&self.file, &self.text);
         let start = source.offset(place.line as u64, place.column as u64);
-        let rest = self.text.get(start..).and_then(|t| t.lines().next()).map_or(0, |l| l.trim_end_matches([' ', ',', ']', '}']).len());
+        let rest = self
+            .text
+            .get(start..)
+            .and_then(|t| t.lines().next())
+            .map_or(0, |l| l.trim_end_matches([' ', ',', ']', '}']).len());
         source.error(&(start..start + rest), message)
     }
 
