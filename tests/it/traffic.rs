@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::support::program::Floe;
-use crate::support::registry::{Entry, TestRegistry};
+use crate::support::registry::{Entry, Switch, TestRegistry};
 use crate::support::{bases, models};
 use floe::store::layout::{Layout, Options};
 use floe::store::location::Location;
@@ -137,4 +137,60 @@ fn the_order_of_a_push_is_blobs_then_manifest_then_version() {
         .collect();
     let manifests: Vec<&String> = puts.iter().skip_while(|p| *p != built.digest()).collect();
     assert_eq!(manifests, [built.digest(), built.version(), "latest"]);
+}
+
+const LOGIN: &str = "YW5uOmhlcnMgYW5kIG5vYm9keSBlbHNlJ3M="; // ann:hers and nobody else's
+const OTHER: &str = "Ym9iOndyb25n"; // bob:wrong
+
+/// Logins are found where other tools write them; a file that comes first counts over one that
+/// comes later.
+#[test]
+fn c25_logins_come_from_the_files_of_podman_and_docker_in_their_order() {
+    let switches = [
+        Switch::Basic { user: "ann", password: "hers and nobody else's" },
+        Switch::Bearer { requests: 3, login: Some(("ann", "hers and nobody else's")) },
+    ];
+    for switch in switches {
+        let p = Place::new();
+        p.registry.set(switch);
+        let home = p.dir.path().join("home");
+        let auths = |login: &str| format!(r#"{{"auths":{{"{}":{{"auth":"{login}"}}}}}}"#, p.registry.addr());
+        let to = p.to("team/m");
+        let build = |env: &[(&str, std::path::PathBuf)], more: &[&str]| {
+            let mut command = p.floe.command();
+            command.envs(env.iter().map(|(k, v)| (k, v)));
+            command.arg("build").arg(p.dir.path().join("model")).args(["--name", "m", "-o", &to]).args(more);
+            crate::support::program::output(&mut command)
+        };
+        let none = build(&[], &[]);
+        assert_eq!(none.status.code(), Some(8), "{}", crate::support::program::said(&none));
+
+        models::write(&home.join(".docker/config.json"), auths(LOGIN).as_bytes());
+        let docker = build(&[], &[]);
+        assert!(docker.status.success(), "{}", crate::support::program::said(&docker));
+        for out in [&none, &docker] {
+            let said = crate::support::program::said(out);
+            assert!(!said.contains(LOGIN) && !said.contains("nobody else"), "a login is shown: {said}");
+        }
+
+        // Podman's file comes first, the runtime folder's before the one that stays.
+        models::write(&home.join(".config/containers/auth.json"), auths(OTHER).as_bytes());
+        assert_eq!(build(&[], &[]).status.code(), Some(8));
+        let runtime = p.dir.path().join("run");
+        models::write(&runtime.join("containers/auth.json"), auths(LOGIN).as_bytes());
+        assert!(build(&[("XDG_RUNTIME_DIR", runtime.clone())], &[]).status.success());
+
+        // What is named alone counts alone.
+        let own = p.dir.path().join("own.json");
+        models::write(&own, auths(OTHER).as_bytes());
+        let named = [("XDG_RUNTIME_DIR", runtime), ("REGISTRY_AUTH_FILE", own.clone())];
+        assert_eq!(build(&named, &[]).status.code(), Some(8));
+        models::write(&own, auths(LOGIN).as_bytes());
+        assert!(build(&[], &["--authfile", own.to_str().unwrap()]).status.success());
+        let elsewhere = p.dir.path().join("docker");
+        models::write(&elsewhere.join("config.json"), auths(LOGIN).as_bytes());
+        std::fs::remove_file(home.join(".config/containers/auth.json")).unwrap();
+        std::fs::remove_file(home.join(".docker/config.json")).unwrap();
+        assert!(build(&[("DOCKER_CONFIG", elsewhere)], &[]).status.success());
+    }
 }
