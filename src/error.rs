@@ -226,12 +226,18 @@ pub fn show(path: &Path) -> String {
     show_bytes(path.as_os_str().as_bytes())
 }
 
+/// Shows lines to a person: as [`show_bytes`], but line ends stay.
+pub fn show_lines(text: &str) -> String {
+    text.split('\n').map(|line| show_bytes(line.as_bytes())).collect::<Vec<_>>().join("\n")
+}
+
 /// Shows a name to a person: control characters and bytes that are not UTF-8 are escaped.
 pub fn show_bytes(name: &[u8]) -> String {
     let mut out = String::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() {
+            // Marks that turn the direction of writing can make one name look like another.
+            if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
                 out.extend(c.escape_default());
             } else {
                 out.push(c);

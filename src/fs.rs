@@ -63,6 +63,18 @@ pub fn open_regular(path: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// Refuses a file that is a link out of `folder`: a model from elsewhere must not make us read, and
+/// quote in a message, what lies beside it.
+pub fn check_inside(file: &Path, folder: &Path) -> Result<()> {
+    let real = std::fs::canonicalize(file).at("open", file)?;
+    let top = std::fs::canonicalize(folder).at("open", folder)?;
+    if real.starts_with(&top) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Model, format!("`{}` is a link that leads out of `{}`", show(file), show(folder)))
+        .hint("put the file itself there"))
+}
+
 /// Reads a whole file that should be small; more than `cap` bytes is an error.
 pub fn read_capped(path: &Path, cap: u64) -> Result<Vec<u8>> {
     let file = open_regular(path)?;

@@ -46,6 +46,7 @@ pub struct Verify<R> {
     left: u64,
     wanted: Descriptor,
     what: String,
+    failed: bool,
 }
 
 impl<R: Read> Verify<R> {
@@ -57,6 +58,7 @@ impl<R: Read> Verify<R> {
             left: wanted.size,
             wanted: wanted.clone(),
             what: what.into(),
+            failed: false,
         }
     }
 
@@ -77,14 +79,20 @@ impl<R: Read> Read for Verify<R> {
             return Ok(0);
         }
         if self.left == 0 {
-            if let Some(state) = self.state.take() {
+            if self.failed {
+                return Err(self.fail("something else"));
+            }
+            if let Some(state) = &self.state {
                 let mut one = [0];
-                if self.inner.read(&mut one)? > 0 {
+                // An interruption here is tried again by the caller, with the digest still to come.
+                let more = self.inner.read(&mut one)? > 0;
+                let found = Digest::from_bytes(state.clone().finalize().into());
+                self.state = None;
+                self.failed = more || found != self.wanted.digest;
+                if more {
                     return Err(self.fail("more bytes than that"));
                 }
-                let found = Digest::from_bytes(state.finalize().into());
-                if found != self.wanted.digest {
-                    self.state = None;
+                if self.failed {
                     return Err(self.fail(&found.to_string()));
                 }
             }
@@ -128,6 +136,17 @@ mod tests {
         assert!(read(b"", &Descriptor::of("x", b"")).is_ok());
         let lie = Descriptor::new("x", Digest::of(b"y"), 0);
         assert!(read(b"", &lie).is_err());
+    }
+
+    #[test]
+    fn an_error_is_repeated() {
+        let wanted = Descriptor::of("x", b"hello");
+        for bad in [&b"hellO"[..], b"hello!"] {
+            let mut v = Verify::new(bad, &wanted, "blob");
+            v.read_exact(&mut [0; 5]).unwrap();
+            assert!(v.read(&mut [0; 1]).is_err());
+            assert!(v.read(&mut [0; 1]).is_err());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Options;
 use super::prepare::Chosen;
 use super::source::Source;
-use crate::error::{At, Error, Kind, Result, show, show_bytes};
+use crate::error::{Error, Kind, Result, show, show_bytes};
 use crate::event::{Event, Observe, warn};
 use crate::model::contract::compare;
 use crate::model::contract::{json, protobin};
@@ -38,12 +38,8 @@ pub(super) fn declared(definition: &Definition, tree: &Tree, root: &Path) -> Res
             definition.error(file.place, format!("the contract file: {e}"))
         };
         // A link could lead anywhere, and what is wrong with a file is shown with its lines.
-        let real = std::fs::canonicalize(&path).at("open", &path).map_err(unreadable)?;
-        let top = std::fs::canonicalize(root).at("open", root)?;
-        if !real.starts_with(&top) {
-            return Err(outside());
-        }
-        let bytes = crate::fs::read_capped(&real, MAX_CONTRACT).map_err(unreadable)?;
+        crate::fs::check_inside(&path, root).map_err(unreadable)?;
+        let bytes = crate::fs::read_capped(&path, MAX_CONTRACT).map_err(unreadable)?;
         return parse(&bytes, file.value.ends_with(".prototxt"), &show(&path)).map(Some);
     }
     for (name, text) in [("contract.prototxt", true), ("contract.protobin", false)] {

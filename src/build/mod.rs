@@ -84,6 +84,8 @@ pub struct Options {
     pub newest: u64,
     /// Threads for hashing and compressing.
     pub jobs: usize,
+    /// Files that the caller will write, and that are no part of the model.
+    pub notes: Vec<PathBuf>,
     /// Whether anything is stored.
     pub mode: Mode,
 }
@@ -228,7 +230,7 @@ pub fn build(options: &Options, around: &Surroundings<'_>) -> Result<Vec<Built>>
     stage(see, "look at the model")?;
     let mut prepared = Vec::new();
     for source in &sources {
-        prepared.push(prepare::prepare(source, options, see)?);
+        prepared.push(prepare::prepare(source, options, around)?);
     }
 
     stage(see, "open the base")?;
@@ -240,6 +242,7 @@ pub fn build(options: &Options, around: &Surroundings<'_>) -> Result<Vec<Built>>
         let targets = target::parse(&options.outputs, &model.repository, base.bases.len(), around)?;
         ready.push((model, base, plan, targets));
     }
+    target::check_shared(&ready.iter().map(|(_, _, _, targets)| &targets[..]).collect::<Vec<_>>())?;
 
     let mut built = Vec::new();
     for (model, base, plan, targets) in &ready {

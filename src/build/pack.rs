@@ -21,6 +21,9 @@ use crate::pack::{Known, Layer, hash};
 use crate::plan::Plan;
 use crate::store::Presence;
 
+/// The most threads that compress one layer; each keeps a few blocks in memory.
+const MAX_THREADS: usize = 8;
+
 /// Packs every layer of the plan into every destination.
 pub(super) fn layers(
     model: &Prepared,
@@ -29,18 +32,20 @@ pub(super) fn layers(
     options: &Options,
     see: &dyn Observe,
 ) -> Result<Vec<image::Layer>> {
+    let ordered = targets.iter().any(|t| t.sink().ordered());
+    let workers = if ordered { 1 } else { options.jobs.min(plan.layers.len()).max(1) };
+    // All threads together are as many as were asked for, and so is the memory.
+    let threads = (options.jobs / workers).clamp(1, MAX_THREADS);
     let recipes = plan
         .layers
         .iter()
-        .map(|l| Layer::new(l, &model.tree, plan.owner, options.jobs))
+        .map(|l| Layer::new(l, &model.tree, plan.owner, threads))
         .collect::<Result<Vec<_>>>()?;
     // Biggest first, so that the last thread to finish has little left; ties by place.
     let mut order: Vec<usize> = (0..recipes.len()).collect();
-    let ordered = targets.iter().any(|t| t.sink().ordered());
     if !ordered {
         order.sort_by_key(|i| (std::cmp::Reverse(recipes[*i].work()), *i));
     }
-    let workers = if ordered { 1 } else { options.jobs };
     let packed = in_parallel(&order, workers, |i| one(&recipes[i], targets, see))?;
     Ok(packed
         .into_iter()

@@ -5,9 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::source::Source;
-use super::{Foundation, Options, base, contract};
+use super::{Foundation, Options, Surroundings, base, contract, target};
 use crate::error::{At, Error, Kind, Result, show, show_bytes};
 use crate::event::{Event, FileSize, Observe, warn};
+use crate::fs::TEMP_PREFIX;
 use crate::model::definition::{self, Definition, Place, Placed};
 use crate::model::format::{self, Detection, Role};
 use crate::model::ignore::Rules;
@@ -44,7 +45,8 @@ pub(super) struct Chosen {
 }
 
 /// Takes the snapshot, recognises the model, and settles name, contract and runtime.
-pub(super) fn prepare(source: &Source, options: &Options, see: &dyn Observe) -> Result<Prepared> {
+pub(super) fn prepare(source: &Source, options: &Options, around: &Surroundings<'_>) -> Result<Prepared> {
+    let see = around.see;
     let mut definition = source.definition.clone();
     if let Some(command) = &definition.install_command {
         return Err(definition
@@ -66,7 +68,7 @@ pub(super) fn prepare(source: &Source, options: &Options, see: &dyn Observe) -> 
         definition.name.clone_from(&repository);
     }
 
-    let tree = snapshot(source, &definition, options, see)?;
+    let tree = snapshot(source, &definition, &repository, options, around)?;
     tell(&tree, see);
     check_secrets(&tree, options)?;
 
@@ -90,12 +92,34 @@ pub(super) fn prepare(source: &Source, options: &Options, see: &dyn Observe) -> 
     Ok(Prepared { repository, definition, tree, detection, contract, foundation, contract_files })
 }
 
-fn snapshot(source: &Source, definition: &Definition, options: &Options, see: &dyn Observe) -> Result<Tree> {
+fn snapshot(
+    source: &Source,
+    definition: &Definition,
+    repository: &str,
+    options: &Options,
+    around: &Surroundings<'_>,
+) -> Result<Tree> {
+    let see = around.see;
     let mut rules = Rules::load(&source.root)?;
     if let Some(file) = &source.definition_file {
         rules = rules.leave_out(file);
     }
-    let ignore = |path: &Path, is_dir: bool| rules.ignores(path, is_dir);
+    // What a build writes is no part of the model, or each build would pack the one before.
+    let mut written = target::written(&options.outputs, repository);
+    written.extend(around.stores.local.clone());
+    written.extend(options.notes.iter().cloned());
+    let written: Vec<_> = written.iter().filter_map(|p| std::fs::canonicalize(p).ok()).collect();
+    let ignore = |path: &Path, is_dir: bool| {
+        let temporary = path.file_name().is_some_and(|n| n.as_bytes().starts_with(TEMP_PREFIX.as_bytes()));
+        let ours = || {
+            let same_name = |w: &&std::path::PathBuf| w.file_name() == path.file_name();
+            written
+                .iter()
+                .find(same_name)
+                .is_some_and(|_| std::fs::canonicalize(path).is_ok_and(|real| written.contains(&real)))
+        };
+        temporary || ours() || rules.ignores(path, is_dir)
+    };
     let selection = if let Some(file) = &source.single {
         let name = file.file_name().map(|n| n.as_bytes().to_vec()).unwrap_or_default();
         let real = std::fs::canonicalize(file).at("resolve", file)?;

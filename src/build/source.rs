@@ -101,8 +101,14 @@ fn name_of(path: &Path, options: &Options) -> Result<String> {
     if let Some(name) = &options.name {
         return Ok(name.clone());
     }
-    let real = std::fs::canonicalize(path).at("resolve", path)?;
-    let name = if real.is_dir() { real.file_name() } else { real.file_stem() };
+    // As it was typed: a link of a cache leads to a name that says nothing. `.` and `..` say nothing
+    // either, and are looked up.
+    let real = if path.file_name().is_some() {
+        path.to_owned()
+    } else {
+        std::fs::canonicalize(path).at("resolve", path)?
+    };
+    let name = if path.is_dir() { real.file_name() } else { real.file_stem() };
     let name = name.and_then(|n| n.to_str()).ok_or_else(|| {
         Error::new(Kind::Usage, format!("`{}` gives no name for the model", show(path)))
             .hint("give one with `--name`")

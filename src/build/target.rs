@@ -107,11 +107,17 @@ pub(super) fn parse(
     platforms: usize,
     around: &Surroundings<'_>,
 ) -> Result<Vec<Parsed>> {
-    let own = [repository.to_owned()];
-    let texts = if outputs.is_empty() { &own[..] } else { outputs };
+    let mut wanted = Vec::new();
+    for text in outputs {
+        wanted.push((text.clone(), Location::destination(text, repository)?));
+    }
+    if wanted.is_empty() {
+        // A model's name may look like a host; where its files go is not for the model to say.
+        let store = Location::Store { name: repository.to_owned(), tag: None, digest: None };
+        wanted.push((repository.to_owned(), store));
+    }
     let mut all: Vec<Parsed> = Vec::new();
-    for text in texts {
-        let location = Location::destination(text, repository)?;
+    for (text, location) in wanted {
         let alias = location.tag().map(str::to_owned);
         if let Location::Registry(Reference { digest: Some(_), .. })
         | Location::Store { digest: Some(_), .. } = &location
@@ -141,13 +147,65 @@ pub(super) fn parse(
                 }
             }
         }
-        if all.iter().any(|p| p.location == location) {
+        if all.iter().any(|p| p.place() == place(&location)) {
             return Err(Error::new(Kind::Usage, format!("the destination `{text}` is given twice"))
-                .hint("give it once"));
+                .hint("give it once; a second alias is given with `--alias`"));
         }
         all.push(Parsed { location, alias, repository: repository.to_owned() });
     }
     Ok(all)
+}
+
+impl Parsed {
+    fn place(&self) -> String {
+        place(&self.location)
+    }
+}
+
+/// What two spellings of one place have in common: the file, or the collection.
+fn place(location: &Location) -> String {
+    let real = |path: &std::path::Path| {
+        let folder = std::fs::canonicalize(crate::fs::parent(path));
+        let whole = match (std::fs::canonicalize(path), folder, path.file_name()) {
+            (Ok(real), _, _) => real,
+            (Err(_), Ok(folder), Some(name)) => folder.join(name),
+            _ => path.components().collect(),
+        };
+        whole.display().to_string()
+    };
+    match location {
+        Location::Registry(r) => r.name(),
+        Location::Layout { dir, .. } => format!("layout {}", real(dir)),
+        Location::OciArchive { file, .. } | Location::DockerArchive { file, .. } => {
+            format!("file {}", real(file))
+        }
+        Location::Store { name, .. } => format!("store {name}"),
+        other => other.to_string(),
+    }
+}
+
+/// Refuses destinations that two models of one definition would share: an archive would keep the
+/// last of them only, and a collection is of one model.
+pub(super) fn check_shared(models: &[&[Parsed]]) -> Result<()> {
+    let mut seen = std::collections::BTreeSet::new();
+    for parsed in models.iter().flat_map(|m| m.iter()) {
+        if !seen.insert(parsed.place()) {
+            let shown = parsed.location.to_string();
+            return Err(Error::new(Kind::Usage, format!("several models would be published to `{shown}`"))
+                .hint("end the destination in `/`, so that each model gets a place of its own"));
+        }
+    }
+    Ok(())
+}
+
+/// Files and folders that the destinations will write, where they are on this machine.
+pub(super) fn written(outputs: &[String], repository: &str) -> Vec<std::path::PathBuf> {
+    let path = |text: &String| match Location::destination(text, repository) {
+        Ok(Location::Layout { dir, .. }) => Some(dir),
+        Ok(Location::OciArchive { file, .. } | Location::DockerArchive { file, .. }) => Some(file),
+        _ => None,
+    };
+    outputs.iter().filter_map(path).collect()
 }
 
 /// Opens all destinations for writing.

@@ -200,8 +200,8 @@ pub(crate) struct BuildArgs {
     pub(crate) file: Option<PathBuf>,
     /// Where the image goes: docker://HOST/REPO[:ALIAS], oci:DIR[:ALIAS], oci-archive:FILE[:NAME],
     /// docker-archive:FILE[:NAME], or a name in the local store; one that ends in `/` gets the model's
-    /// name. Repeatable; all are written from one reading
-    #[arg(short, long, env = "FLOE_OUTPUT", value_delimiter = ',', value_name = "DEST")]
+    /// name. Repeatable (in the variable one a line); all are written from one reading
+    #[arg(short, long, env = "FLOE_OUTPUT", value_delimiter = '\n', value_name = "DEST")]
     pub(crate) output: Vec<String>,
     /// The model's name, as repository; MODEL_NAME keeps what the definition says
     #[arg(long, env = "FLOE_NAME")]

@@ -57,7 +57,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global, heeds_signals: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let color = Color::of_stderr(global.color.as_deref());
         let verbosity = verbosity(global);
@@ -69,7 +69,9 @@ impl Context {
             other => other,
         };
         let stop = Arc::new(AtomicBool::new(false));
-        watch_signals(&stop);
+        if heeds_signals {
+            watch_signals(&stop);
+        }
         let talk = progress::talk(progress, verbosity, color, stop);
         Self {
             color,

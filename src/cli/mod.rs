@@ -28,7 +28,7 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let context = Context::new(&cli.global);
+    let context = Context::new(&cli.global, matches!(cli.command, Command::Build(_)));
     let result = run(&cli.command, &context);
     context.finish();
     match result {

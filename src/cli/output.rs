@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use floe::error::At;
+use floe::error::{At, show_bytes};
 use floe::{Error, Kind, Result};
 
 /// Writes the answer.
@@ -71,7 +71,9 @@ const NARROWEST: usize = 8;
 
 /// The table within a width: digests are shortened first, then the widest column is cut.
 fn fit(rows: &[Vec<String>], width: Option<usize>) -> String {
-    let mut rows = rows.to_vec();
+    // What stands in a cell may come from an image.
+    let shown = |row: &Vec<String>| row.iter().map(|c| show_bytes(c.as_bytes())).collect();
+    let mut rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
     let excess = |rows: &[Vec<String>]| {
         let widths = widths(rows);
         let total = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use floe::error::show_lines;
 use floe::event::{EVENT_VERSION, Event, FileSize, Observe};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -120,6 +121,7 @@ impl Shared {
                 }
             }
             Event::Warning { message, hint } => {
+                let message = show_lines(&message);
                 let mut line = format!("{}: {message}", self.color.paint("33;1", "warning"));
                 if let Some(hint) = hint {
                     line.extend([format!("\n{}: {hint}", self.color.paint("36;1", "hint"))]);
@@ -129,7 +131,7 @@ impl Shared {
             Event::Note { message } if self.verbosity >= 0 => self.say(state, &message),
             Event::Begin { id, title, total } => {
                 state.began.get_or_insert_with(Instant::now);
-                state.total += total.unwrap_or(0);
+                state.total = state.total.saturating_add(total.unwrap_or(0));
                 if self.verbosity >= 2 {
                     let size = total.map_or(String::new(), |t| format!(", {}", output::size(t)));
                     self.say(state, &format!("{title}: begins{size}"));

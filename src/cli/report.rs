@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::context::{Color, Context};
+use floe::error::show_lines;
 use floe::{Error, Kind};
 
 /// Shows an error on stderr: what happened, the excerpt, and what to do on a line of its own.
@@ -40,10 +41,10 @@ pub(crate) fn plain(text: &str) {
 
 /// An error for people.
 pub(crate) fn render(e: &Error, color: Color) -> String {
-    let mut out = format!("{}: {e}\n", color.paint("31;1", "error"));
+    let mut out = format!("{}: {}\n", color.paint("31;1", "error"), show_lines(&e.to_string()));
     if let Some(snippet) = e.snippet_text() {
         for line in snippet.trim_end().lines() {
-            out.push_str(line);
+            out.push_str(&show_lines(line));
             out.push('\n');
         }
     }

@@ -7,6 +7,7 @@ pub mod assemble;
 pub mod id;
 
 use crate::blob::Packed;
+use crate::oci::annotation;
 use crate::oci::document::Document;
 use crate::oci::{Config, Descriptor, DiffId, Digest, Manifest, Platform};
 
@@ -47,7 +48,13 @@ impl Base {
             .iter()
             .map(|l| Descriptor {
                 media_type: crate::oci::media_type::to_oci(&l.media_type).to_owned(),
-                annotations: l.annotations.clone(),
+                // A base may be an image of ours; its roles are not this model's.
+                annotations: l
+                    .annotations
+                    .iter()
+                    .filter(|(key, _)| !key.starts_with(annotation::PREFIX))
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect(),
                 ..*l
             })
             .collect();

@@ -209,7 +209,7 @@ fn describe(
             digest: of(annotation::BASE_DIGEST),
             layers: layers.iter().filter(|l| l.role == "base").count(),
         },
-        size: layers.iter().map(|l| l.size).sum(),
+        size: layers.iter().fold(0, |sum, l| sum.saturating_add(l.size)),
         layers,
         contract,
         command,

@@ -113,7 +113,10 @@ impl Rules {
         let file = root.join(FILE_NAME);
         let text = match std::fs::symlink_metadata(&file) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            _ => crate::fs::read_capped(&file, MAX_BYTES)?,
+            _ => {
+                crate::fs::check_inside(&file, root)?;
+                crate::fs::read_capped(&file, MAX_BYTES)?
+            }
         };
         // Paths are made relative here, because `Gitignore` strips prefixes of text, not of paths.
         let mut builder = GitignoreBuilder::new(".");

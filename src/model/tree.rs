@@ -341,6 +341,11 @@ impl Scan<'_> {
             )
             .hint(hint));
         }
+        // A harmless name may lead to what is kept out by default.
+        if (self.ignore)(&real, real.is_dir()) {
+            self.ignored.insert(link.source.clone());
+            return Ok(());
+        }
         self.visit(&real, &link.path, &mut Vec::new(), true)
     }
 

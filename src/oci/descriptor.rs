@@ -37,7 +37,9 @@ impl Descriptor {
         let media_type = value["mediaType"].as_str().ok_or_else(|| wrong("there is no `mediaType`"))?;
         let digest = value["digest"].as_str().ok_or_else(|| wrong("there is no `digest`"))?;
         let digest = digest.parse::<Digest>().map_err(|e| e.context(what))?;
-        let size = value["size"].as_u64().ok_or_else(|| wrong("`size` is not a number of bytes"))?;
+        // The specification has a signed 64-bit number here.
+        let size = value["size"].as_i64().and_then(|n| u64::try_from(n).ok());
+        let size = size.ok_or_else(|| wrong("`size` is not a number of bytes"))?;
         let mut annotations = BTreeMap::new();
         if let Some(map) = value["annotations"].as_object() {
             for (key, value) in map {

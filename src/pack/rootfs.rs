@@ -23,6 +23,8 @@ use super::early;
 
 /// The only extended attribute that is kept: what a program may do without being root.
 const CAPABILITY: &str = "security.capability";
+/// The largest name or extended header of a tar that is read: 1 MiB.
+const MAX_META: u64 = 1 << 20;
 /// The most entries of a folder.
 const MAX_ENTRIES: usize = 4_000_000;
 
@@ -325,19 +327,59 @@ fn check_entries(from: &mut dyn Read, path: &Path) -> Result<()> {
         let what = format!("`{}` is not a whole tar archive", show(path));
         e.downcast::<Error>().unwrap_or_else(|e| Error::new(Kind::Integrity, what).because(e))
     };
+    let stays = |name: &[u8], what: &str| {
+        if !name.split(|b| *b == b'/').any(|part| part == b"..") {
+            return Ok(());
+        }
+        let name = crate::error::show_bytes(name);
+        Err(Error::new(
+            Kind::Model,
+            format!("`{}` holds the {what} `{name}`, which leaves the root", show(path)),
+        )
+        .hint("make the archive again from inside the folder: `tar -C FOLDER -cf FILE .`"))
+    };
     let mut archive = ::tar::Archive::new(from);
-    for entry in archive.entries().map_err(broken)? {
-        let entry = entry.map_err(broken)?;
-        let name = entry.path_bytes();
-        if name.split(|b| *b == b'/').any(|part| part == b"..") {
+    // Raw, since the reader would take names of any length into memory.
+    for entry in archive.entries().map_err(broken)?.raw(true) {
+        let mut entry = entry.map_err(broken)?;
+        let kind = entry.header().entry_type();
+        let meta = kind.is_gnu_longname()
+            || kind.is_gnu_longlink()
+            || kind.is_pax_local_extensions()
+            || kind.is_pax_global_extensions();
+        if !meta {
+            stays(&entry.path_bytes(), "path")?;
+            if kind.is_hard_link()
+                && let Some(target) = entry.link_name_bytes()
+            {
+                stays(&target, "link to")?;
+            }
+            continue;
+        }
+        if entry.size() > MAX_META {
             return Err(Error::new(
-                Kind::Model,
+                Kind::Integrity,
                 format!(
-                    "`{}` holds the path `{}`, which leaves the root",
+                    "`{}` has a name or header of {} bytes, at most {MAX_META} are read",
                     show(path),
-                    crate::error::show_bytes(&name)
+                    entry.size()
                 ),
             ));
+        }
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).map_err(broken)?;
+        if kind.is_gnu_longlink() {
+            continue;
+        }
+        if kind.is_gnu_longname() {
+            stays(bytes.split(|b| *b == 0).next().unwrap_or_default(), "path")?;
+            continue;
+        }
+        for record in ::tar::PaxExtensions::new(&bytes) {
+            let record = record.map_err(broken)?;
+            if matches!(record.key_bytes(), b"path") {
+                stays(record.value_bytes(), "path")?;
+            }
         }
     }
     Ok(())
@@ -438,5 +480,31 @@ mod tests {
         bytes.extend([1; 100]);
         std::fs::write(&path, &bytes).unwrap();
         assert_eq!(Tar::open(&path).err().unwrap().kind(), Kind::Integrity);
+    }
+
+    #[test]
+    fn a_name_that_would_fill_the_memory_is_refused() {
+        let d = tempfile::tempdir().unwrap();
+        let path = d.path().join("x.tar");
+        let mut header = ::tar::Header::new_gnu();
+        header.set_entry_type(::tar::EntryType::GNULongName);
+        header.set_size(1 << 30);
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.extend([b'x'; 4096]);
+        std::fs::write(&path, &bytes).unwrap();
+        let e = Tar::open(&path).err().unwrap();
+        assert!(e.to_string().contains("at most 1048576 are read"), "{e}");
+    }
+
+    #[test]
+    fn links_that_leave_the_root_are_refused() {
+        let d = tempfile::tempdir().unwrap();
+        let path = d.path().join("x.tar");
+        let stamp = tar::Stamp { mode: 0o644, uid: 0, gid: 0, mtime: 1 };
+        let mut bytes = tar::header(b"h", &tar::Kind::HardLink { target: b"../../x".to_vec() }, stamp, &[]);
+        bytes.extend(tar::END);
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(Tar::open(&path).err().unwrap().to_string().contains("leaves the root"));
     }
 }

@@ -145,12 +145,23 @@ pub fn select(
                 .collect();
             match hits[..] {
                 [] if *selector == Selector::Newest => Err(missing("versions", &all)),
+                // Digits alone may also be the beginning of a digest.
+                [] if number.to_string().len() >= SHORTEST_PREFIX
+                    && all.versions.iter().any(|r| digits_of(&r.tag).starts_with(&number.to_string())) =>
+                {
+                    select(repository, what, &Selector::Prefix(number.to_string()))
+                }
                 [] => Err(missing(&format!("version {number}"), &all)),
                 [tag] => by_tag(tag)?.ok_or_else(|| missing(&format!("tag `{tag}` any more"), &all)),
                 _ => Err(ambiguous(&format!("version {number}"), what, hits.into_iter())),
             }
         }
     }
+}
+
+/// The hex digits in a version tag.
+fn digits_of(tag: &str) -> &str {
+    tag.split_once('-').map_or("", |(_, digits)| digits)
 }
 
 fn ambiguous<'a>(wanted: &str, what: &str, tags: impl Iterator<Item = &'a str>) -> Error {

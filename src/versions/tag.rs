@@ -6,6 +6,9 @@ use crate::error::{Error, Kind, Result, show_bytes};
 use crate::oci::Digest;
 use crate::oci::reference::is_tag;
 
+/// The highest number that counts as a version's.
+pub const MAX_NUMBER: u64 = 1_000_000_000_000;
+
 /// What a tag in a collection is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
@@ -56,8 +59,8 @@ fn numbered(tag: &str, letter: char) -> Option<(u64, String)> {
     let hex = digits.len() == 16 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let plain = number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
     let number: u64 = number.parse().ok()?;
-    // A number at the very end of the range could not be followed by another.
-    (hex && plain && number < u64::MAX).then(|| (number, digits.to_owned()))
+    // No collection has so many versions; a number from elsewhere must not use up the range.
+    (hex && plain && number <= MAX_NUMBER).then(|| (number, digits.to_owned()))
 }
 
 impl fmt::Display for Name {
@@ -84,8 +87,19 @@ pub fn check_alias(alias: &str) -> Result<()> {
         Name::Tombstone { .. } => wrong("it looks like a deleted version"),
         Name::Referrers(_) => wrong("`sha256-…` belongs to the referrers of an image"),
         Name::Alias(_) if looks_like_number(alias) => wrong("it looks like the short form of a version"),
+        Name::Alias(_) if looks_numbered(alias) => wrong("it looks like a version"),
         Name::Alias(_) => Ok(()),
     }
+}
+
+/// Whether it has the shape of a version or a deleted one, whatever its number.
+fn looks_numbered(text: &str) -> bool {
+    let parts = text.strip_prefix(['v', 't']).and_then(|t| t.split_once('-'));
+    parts.is_some_and(|(number, digits)| {
+        number.bytes().all(|b| b.is_ascii_digit())
+            && digits.len() == 16
+            && digits.bytes().all(|b| b.is_ascii_hexdigit())
+    })
 }
 
 /// Whether it is `7` or `v7`, the short forms of a version.
@@ -119,7 +133,17 @@ mod tests {
 
     #[test]
     fn an_alias_may_not_look_like_something_else() {
-        for bad in ["v1-0123456789abcdef", "t1-0123456789abcdef", "sha256-00", "7", "v7", "", "-x", "a b"] {
+        for bad in [
+            "v1-0123456789abcdef",
+            "v007-0123456789abcdef",
+            "t1-0123456789abcdef",
+            "sha256-00",
+            "7",
+            "v7",
+            "",
+            "-x",
+            "a b",
+        ] {
             assert!(check_alias(bad).is_err(), "{bad}");
         }
         for good in ["latest", "prod", "v", "v1.2", "2024-06"] {

@@ -148,9 +148,13 @@ fn options(args: &BuildArgs, context: &Context) -> Result<Options> {
         None => None,
         Some(file) if file == Path::new("-") => {
             let mut bytes = Vec::new();
-            let mut input = std::io::Read::take(std::io::stdin().lock(), MAX_STDIN);
+            let mut input = std::io::Read::take(std::io::stdin().lock(), MAX_STDIN + 1);
             std::io::Read::read_to_end(&mut input, &mut bytes)
                 .doing("read the definition from standard input")?;
+            if bytes.len() as u64 > MAX_STDIN {
+                let message = format!("the definition on standard input has more than {MAX_STDIN} bytes");
+                return Err(Error::new(Kind::Model, message).hint("a definition has a few kilobytes"));
+            }
             Some((file.clone(), utf8(bytes, "the definition on standard input")?))
         }
         Some(file) => {
@@ -201,6 +205,7 @@ fn options(args: &BuildArgs, context: &Context) -> Result<Options> {
         created: epoch.map_or(DEFAULT_CREATED.to_owned(), rfc3339),
         newest: epoch.unwrap_or(MTIME),
         jobs,
+        notes: args.digestfile.iter().chain(&args.metadata_file).cloned().collect(),
         mode: match args.dry_run.as_deref() {
             None => Mode::Publish,
             Some("full") => Mode::Hash,
@@ -238,6 +243,8 @@ fn platforms(texts: &[String]) -> Result<Platforms> {
             all.push(platform);
         }
     }
+    // In whatever order they are named, they are one image.
+    all.sort();
     Ok(Platforms::These(all))
 }
 

@@ -262,7 +262,11 @@ pub fn find(folder: &Path) -> Result<Option<PathBuf>> {
             Err(Error::new(Kind::Model, format!("there are both `{}` and `{}`", show(one), show(other)))
                 .hint("keep one of them"))
         }
-        one => Ok(one.first().cloned()),
+        one => {
+            let Some(file) = one.first() else { return Ok(None) };
+            crate::fs::check_inside(file, folder)?;
+            Ok(Some(file.clone()))
+        }
     }
 }
 

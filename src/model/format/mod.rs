@@ -39,6 +39,8 @@ pub const BUDGET: u64 = 64 << 20;
 pub const MAX_FACTS: usize = 10_000;
 /// The longest name, key or text in bytes that is read from a model.
 pub const MAX_TEXT: usize = 1 << 20;
+/// The longest name in bytes of what is told many times over: signatures and dimensions.
+pub const MAX_NAME: usize = 256;
 /// The most dimensions of one tensor.
 pub const MAX_RANK: usize = 64;
 /// The most entries of one map and the most tensors of one contract.

@@ -117,7 +117,8 @@ fn find_tls<'a>(e: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
 
 /// Whether a status says "not now" rather than "no".
 pub(super) fn is_transient(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504) || status.as_u16() > 504
+    // Not 501, 505, 507 and their like: they say what will not change by waiting.
+    matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=530)
 }
 
 /// Who was asked, for what, and what could help, to make an [`Error`] of a [`Reply`].

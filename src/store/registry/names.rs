@@ -150,7 +150,15 @@ fn write(
     call.headers.push((CONTENT_TYPE, document.descriptor.media_type.clone()));
     call.body = Some(&document.bytes);
     let (reply, _) = call.once(MAX_ERROR_BODY)?;
-    if reply.status.is_success() { Ok(reply.digest()) } else { Err(call.refused(&reply)) }
+    if reply.status.is_success() {
+        return Ok(reply.digest());
+    }
+    let refused = call.refused(&reply);
+    // distribution 2.8 writes its links to blobs in place: while another publisher stores the same
+    // content, a blob that is there can look missing for a moment.
+    let unsettled =
+        reply.status == StatusCode::BAD_REQUEST && refused.error.to_string().contains("BLOB_UNKNOWN");
+    Err(if unsettled { Failure::after(refused.error.with_kind(Kind::Network)) } else { refused })
 }
 
 /// Writes a tag, again where no answer came; what came of it is for a look to say.
@@ -270,6 +278,9 @@ fn invisible(registry: &Registry, name: &str) -> Error {
         .hint("some registries show what was written late; look again before you publish again")
 }
 
+/// How many pages in a row may bring no new tag.
+const MAX_BARREN: u32 = 10;
+
 /// All tags, from all pages.
 pub(super) fn list(registry: &Registry) -> Result<Vec<String>> {
     let scope = Scope::pull(&registry.repository);
@@ -277,7 +288,9 @@ pub(super) fn list(registry: &Registry) -> Result<Vec<String>> {
     let plain = format!("v2/{}/tags/list", registry.repository);
     let mut call = registry.call(Method::GET, &first, &scope, "list the tags");
     let (mut names, mut pages) = (BTreeSet::new(), BTreeSet::new());
+    let mut barren = 0;
     loop {
+        let before = names.len();
         let (reply, url) = call.ask(MAX_PAGE).map_err(|f| f.error)?;
         match reply.status {
             StatusCode::OK => {}
@@ -300,7 +313,9 @@ pub(super) fn list(registry: &Registry) -> Result<Vec<String>> {
         let mut target = url;
         target.set_path(next.path());
         target.set_query(next.query());
-        if !pages.insert(target.to_string()) {
+        // Pages without a new name lead nowhere, however their addresses differ.
+        barren = if names.len() == before { barren + 1 } else { 0 };
+        if !pages.insert(target.to_string()) || barren > MAX_BARREN {
             let message =
                 format!("cannot list the tags in `{}`: its pages run in a circle", registry.place());
             return Err(Error::new(Kind::Integrity, message));

@@ -166,7 +166,7 @@ impl<'a> Job<'a> {
             format!("v2/{}/blobs/uploads/?mount={digest}&from={}", self.registry.repository, escape(from));
         let mut call = self.registry.call(Method::POST, &path, &scope, &doing);
         call.body = Some(&[]);
-        let (reply, url) = call.ask(MAX_ERROR_BODY).ok()?;
+        let (reply, url) = call.once(MAX_ERROR_BODY).ok()?;
         match reply.status {
             StatusCode::CREATED if reply.digest().is_none_or(|d| d == digest) => Some(Mount::Done),
             StatusCode::ACCEPTED => self.location(&url, &reply).ok().flatten().map(Mount::Session),

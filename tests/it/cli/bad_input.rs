@@ -258,7 +258,7 @@ fn a_path_with_dots() {
         3,
         r#"
         error: `dots.tar` holds the path `../x`, which leaves the root
-        hint: correct the model or its definition, then run the same command again
+        hint: make the archive again from inside the folder: `tar -C FOLDER -cf FILE .`
     "#,
     );
     for name in ["../x", "a/../b", "a//b"] {
@@ -488,7 +488,7 @@ fn c03_an_unknown_transport_runtime_flag_or_command() {
         $ floe build m -o oci:l -o oci:l
         exit code 2
         error: the destination `oci:l` is given twice
-        hint: give it once
+        hint: give it once; a second alias is given with `--alias`
         $ floe biuld m
         exit code 2
         error: there is no command `biuld`

@@ -251,7 +251,7 @@ fn c10_variables_stand_in_for_flags_and_flags_win() {
         ran.out
     };
     let line = "build model.onnx -q";
-    assert_eq!(digest(b.command(line).env("FLOE_OUTPUT", "oci:a,oci:b")).lines().count(), 2);
+    assert_eq!(digest(b.command(line).env("FLOE_OUTPUT", "oci:a\noci:b")).lines().count(), 2);
     assert!(digest(b.command(&format!("{line} -o oci:c")).env("FLOE_OUTPUT", "oci:a")).starts_with("oci:c:"));
     assert!(digest(b.command(line).env("FLOE_NAME", "churn")).contains(":churn:v1-"));
     assert!(digest(b.command(line).env("FLOE_JSON", "1")).starts_with('{'));

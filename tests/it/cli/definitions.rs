@@ -451,3 +451,56 @@ fn a_credential_is_refused_unless_it_is_allowed_by_name() {
     b.answer("build m --allow-secret config.txt");
     b.answer("build m --allow-secret m/config.txt");
 }
+
+#[test]
+fn several_models_do_not_share_a_destination() {
+    let b =
+        defined("kind: Model\nname: one\npayload: [src/]\n---\nkind: Model\nname: two\npayload: [src/]\n");
+    for to in ["oci-archive:all.tar", "oci:all", "docker://127.0.0.1:1/all"] {
+        let said = b.command(&format!("build m -o {to}")).go();
+        assert_eq!(said.code, 2, "{said:#?}");
+        assert!(said.err.contains("several models would be published to"), "{said:#?}");
+    }
+    assert_eq!(b.answer("build m -q -o oci:each/").lines().count(), 2);
+    // Two spellings are one file.
+    let said = b.command("build m/src -q -o oci-archive:a.tar -o docker-archive:./a.tar").go();
+    assert!(said.code == 2 && said.err.contains("given twice"), "{said:#?}");
+}
+
+#[test]
+fn a_name_like_a_host_stays_in_the_local_store() {
+    let b = Bench::with_model();
+    let said = b.answer("build model.onnx -q --name localhost.x/m");
+    assert!(said.starts_with("oci:") && said.contains("store:localhost.x/m:v1-"), "{said}");
+}
+
+#[test]
+fn what_a_build_writes_is_not_packed_by_the_next() {
+    let b = Bench::new();
+    b.write("m/model.onnx", ONNX);
+    let line = "build m -q -o oci:m/out -o oci-archive:m/out.tar --digestfile m/digest";
+    let first = b.answer(line);
+    assert_eq!(b.answer(line), first);
+    assert_eq!(b.answer(line), first);
+}
+
+#[test]
+fn a_definition_behind_a_link_that_leaves_the_model_is_not_read() {
+    let b = Bench::new();
+    b.write("m/model.onnx", ONNX);
+    b.write("secret", "password: hunter2\n");
+    for name in ["serving.yaml", ".floeignore"] {
+        std::os::unix::fs::symlink("../secret", b.path("m").join(name)).unwrap();
+        let said = b.command("build m").go();
+        assert_eq!(said.code, 3, "{said:#?}");
+        assert!(said.err.contains("a link that leads out") && !said.err.contains("hunter2"), "{said:#?}");
+        std::fs::remove_file(b.path("m").join(name)).unwrap();
+    }
+}
+
+#[test]
+fn the_order_of_platforms_does_not_show() {
+    let b = Bench::with_model();
+    let one = b.answer("build model.onnx -q --print digest --platform linux/amd64,linux/arm64");
+    assert_eq!(b.answer("build model.onnx -q --print digest --platform linux/arm64,linux/amd64"), one);
+}

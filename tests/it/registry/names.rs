@@ -107,3 +107,40 @@ fn a_name_is_removed_and_its_document_stays() {
         "never by digest"
     );
 }
+
+/// A registry whose pages never end, each at another address and none with anything new.
+#[test]
+fn pages_without_an_end_are_left() {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let pages = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = std::sync::Arc::clone(&pages);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let count = std::sync::Arc::clone(&count);
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                while let Some(Ok(first)) = lines.next() {
+                    while lines.next().is_some_and(|l| l.is_ok_and(|l| !l.is_empty())) {}
+                    let n = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    let body = r#"{"name":"m","tags":["v1"]}"#;
+                    let link = if first.contains("tags/list") {
+                        format!("Link: </v2/m/tags/list?last={n}>; rel=\"next\"\r\n")
+                    } else {
+                        String::new()
+                    };
+                    let head = format!("HTTP/1.1 200 OK\r\n{link}Content-Length: {}\r\n\r\n", body.len());
+                    if stream.write_all(format!("{head}{body}").as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let to = Registry::open(&client(), &format!("{addr}/m").parse().unwrap());
+    let e = to.names().unwrap_err();
+    assert_eq!(e.kind(), Kind::Integrity);
+    assert!(pages.load(std::sync::atomic::Ordering::SeqCst) < 50);
+}

@@ -54,5 +54,6 @@ fn a_real_registry_takes_and_gives_it_all() {
         .unwrap(),
     );
     let e = to.put_document(&lacking).unwrap_err();
-    assert!(e.kind() == Kind::Denied && e.to_string().contains("MANIFEST_BLOB_UNKNOWN"), "{e}");
+    // Another publisher may be just storing it: worth a retry, and retried before this is said.
+    assert!(e.kind() == Kind::Network && e.to_string().contains("MANIFEST_BLOB_UNKNOWN"), "{e}");
 }

@@ -9,14 +9,20 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind, Result};
 use crate::model::contract::{DType, Encoding, Known, Tensor};
+use crate::model::format::MAX_TEXT;
 use crate::model::format::onnx::graph::{self, Model};
 use crate::model::format::onnx::ops;
 use crate::model::format::onnx::types::{self, Dim, Type};
-use crate::model::format::{MAX_RANK, MAX_TEXT};
 use crate::model::pb::Message;
 
 /// The most nodes that are gone through.
 const MAX_NODES: usize = 100_000;
+/// The most dimensions of a type that is derived; each node may copy it.
+const MAX_DERIVED_RANK: usize = 16;
+/// The most lists, maps and options around each other in a type that is derived.
+const MAX_NESTED: usize = 4;
+/// The most values whose types are kept.
+const MAX_VALUES: usize = 50_000;
 /// The most inputs and outputs of one node.
 const MAX_SLOTS: usize = 10_000;
 /// The most numbers or texts of an attribute that are looked at.
@@ -112,10 +118,11 @@ fn step(model: &Model<'_>, mut message: Message<'_>, known: &mut BTreeMap<String
     let results = ops::apply(&node)?;
     for (name, result) in outputs.into_iter().zip(results) {
         let Some(mut result) = result else { continue };
+        let full = known.len() >= MAX_VALUES;
         match known.get_mut(&name) {
             // What the file says stays; its content may still be new.
             Some(told) if complete(&told.ty) => told.values = result.values,
-            _ if rank(&result.ty) > MAX_RANK => {}
+            _ if rank(&result.ty) > MAX_DERIVED_RANK || nested(&result.ty) > MAX_NESTED => {}
             Some(told) => {
                 if let (Type::Tensor { elem: Some(elem), .. }, Type::Tensor { elem: to, .. }) =
                     (&told.ty, &mut result.ty)
@@ -124,10 +131,24 @@ fn step(model: &Model<'_>, mut message: Message<'_>, known: &mut BTreeMap<String
                 }
                 *told = result;
             }
+            None if full => {}
             None => drop(known.insert(name, result)),
         }
     }
     Ok(())
+}
+
+/// How many lists, maps and options are around a tensor, as far as it matters.
+fn nested(mut ty: &Type) -> usize {
+    let mut depth = 0;
+    while let Type::Sequence(inner) | Type::Map(_, inner) | Type::Optional(inner) = ty {
+        depth += 1;
+        if depth > MAX_NESTED {
+            break;
+        }
+        ty = inner;
+    }
+    depth
 }
 
 fn rank(ty: &Type) -> usize {

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::{DType, Encoding, Known, Tensor};
-use crate::model::format::{MAX_RANK, MAX_TEXT, Reading, Severity};
+use crate::model::format::{MAX_NAME, MAX_RANK, MAX_TEXT, Reading, Severity};
 use crate::model::pb::Message;
 
 /// Element types: number, name in ONNX's words, dtype.
@@ -191,7 +191,7 @@ fn shape(mut message: Message<'_>, negative: &mut Vec<i64>) -> Result<Vec<Dim>> 
                 }
                 2 => {
                     dim =
-                        Some(part.text(MAX_TEXT)?).filter(|n| !n.is_empty()).map_or(Dim::Unknown, Dim::Named);
+                        Some(part.text(MAX_NAME)?).filter(|n| !n.is_empty()).map_or(Dim::Unknown, Dim::Named);
                 }
                 _ => {}
             }

@@ -5,6 +5,7 @@
 
 use crate::error::Result;
 use crate::model::contract::DType;
+use crate::model::format::MAX_RANK;
 use crate::model::format::onnx::infer::{Node, Val};
 use crate::model::format::onnx::ops::{axis, broadcast, val};
 use crate::model::format::onnx::types::{Dim, Type};
@@ -157,6 +158,9 @@ pub(super) fn unsqueeze(node: &Node<'_, '_>) -> Result<Option<Val>> {
     let Some((elem, Some(shape))) = node.tensor(0) else { return Ok(None) };
     let Some(axes) = axes(node)? else { return Ok(Some(val(elem, None))) };
     let rank = shape.len() + axes.len();
+    if rank > MAX_RANK {
+        return Ok(None);
+    }
     let Some(new) = axes.iter().map(|a| axis(*a, rank)).collect::<Option<Vec<usize>>>() else {
         return Ok(None);
     };
