@@ -74,9 +74,15 @@ pub(super) fn broken(e: reqwest::Error, what: &str) -> Failure {
     let error = Error::new(Kind::Network, format!("cannot {what}: {verb}"));
     match tls {
         Some(rustls::Error::InvalidCertificate(reason)) => Failure::never(
+            error.because(format!("the server's certificate is not believed ({reason:?})")).hint(
+                "add its authority to the system's certificates, or name the host with `--insecure HOST`",
+            ),
+        ),
+        // What a server without TLS answers is no TLS message.
+        Some(rustls::Error::InvalidMessage(_)) => Failure::never(
             error
-                .because(format!("the server's certificate is not believed ({reason:?})"))
-                .hint("add its authority to the system's certificates, or name the host as insecure"),
+                .because("the server does not speak TLS")
+                .hint("if it is meant to answer plain HTTP, name it with `--insecure HOST`"),
         ),
         _ => {
             let hint = match (connect, timeout) {
