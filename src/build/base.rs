@@ -11,6 +11,7 @@ use crate::oci::{Config, Descriptor, Index, Manifest, Platform, media_type};
 use crate::pack::{Known, rootfs};
 use crate::store::Source;
 use crate::store::location::Location;
+use crate::versions::{self, Selector};
 
 /// The most bases that are opened for one model.
 const MAX_PLATFORMS: usize = 64;
@@ -69,11 +70,34 @@ pub(super) fn open(model: &Prepared, options: &Options, around: &Surroundings<'_
         (None, Some(name)) => source.resolve(name),
         (None, None) => source.only(),
     };
-    let found = found.map_err(|e| e.context(format!("the base `{text}`")))?.ok_or_else(|| {
-        Error::new(Kind::Model, format!("the base `{text}` does not exist"))
-            .hint("check its name and tag; a base in a private registry needs a login")
-    })?;
+    let found = match found.map_err(|e| e.context(format!("the base `{text}`")))? {
+        Some(found) => found,
+        None => published(&location, text, around)?.ok_or_else(|| {
+            let name = reference.map_or(String::new(), |r| format!(" (`{}` was looked for)", r.identifier()));
+            let hint = if reference.is_some() {
+                "check its name and tag; a base in a private registry needs a login"
+            } else {
+                "check the path and the name of the image in it; `skopeo inspect` shows what is there"
+            };
+            Error::new(Kind::Model, format!("the base `{text}` does not exist{name}")).hint(hint)
+        })?,
+    };
     from_store(source, &found, text, options, around)
+}
+
+/// A base may be a collection of versions, named as briefly as elsewhere: `NAME`, `NAME:7`, `NAME:v7`.
+fn published(location: &Location, text: &str, around: &Surroundings<'_>) -> Result<Option<Descriptor>> {
+    let named = match location {
+        Location::Registry(r) if r.digest.is_none() => r.tag.clone(),
+        Location::Layout { name, .. } => name.clone(),
+        _ => return Ok(None),
+    };
+    let repository = around.stores.repository(location)?;
+    if versions::collection(&*repository)?.versions.is_empty() {
+        return Ok(None);
+    }
+    let selector = Selector::parse(named.as_deref())?;
+    Ok(Some(versions::select(&*repository, text, &selector)?.0))
 }
 
 fn scratch(platforms: &Platforms) -> Result<Opened> {

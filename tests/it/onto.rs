@@ -228,3 +228,23 @@ fn an_index_goes_to_a_registry_whole() {
         }
     }
 }
+
+#[test]
+fn a_version_is_a_base_by_its_short_names() {
+    let p = Place::new();
+    let registry = DebianRegistry::start();
+    let to = format!("docker://{}/team/b", registry.host());
+    let first = p.floe.build(&p.path("model"), &["--name", "b", "-o", &to, "--base", "scratch"]);
+    p.build("scratch", "lay", &[]);
+    let wanted = p.build(&format!("{to}:{}", first.version()), "whole", &[]);
+    for (i, short) in ["", ":1", ":v1"].iter().enumerate() {
+        assert_eq!(p.build(&format!("{to}{short}"), &format!("short-{i}"), &[]).digest(), wanted.digest());
+    }
+    let layout = p.path("lay").display().to_string();
+    let built = p.build(&format!("oci:{layout}:1"), "on-layout", &[]);
+    // What the base's layers were for there is not what they are for here.
+    let manifest = p.document("on-layout", built.digest());
+    assert!(manifest["layers"][0]["annotations"].is_null());
+    let (code, said) = p.refused(&format!("{to}:7"), &[]);
+    assert!(code != 0 && said.contains("no version 7"), "{said}");
+}

@@ -61,6 +61,9 @@ pub(crate) fn run(args: &VersionsArgs, context: &Context) -> Result<()> {
         let digest = line.digest.map_or("gone".to_owned(), |d| d.to_string());
         let mut notes = line.aliases.clone();
         notes.extend(line.row.also.iter().map(|t| format!("also {t}")));
+        if line.digest.is_some_and(|d| !line.row.tag.ends_with(&d.short())) {
+            notes.push("overwritten: the digest is another content's".to_owned());
+        }
         if line.row.tie {
             notes.push(format!("shares number {}", line.row.number));
         }

@@ -140,7 +140,7 @@ fn a_base_that_is_no_image() {
         3,
         r#"
         error: the base `oci:artifact:y` does not exist
-        hint: check its name and tag; a base in a private registry needs a login
+        hint: check the path and the name of the image in it; `skopeo inspect` shows what is there
     "#,
     );
 }
