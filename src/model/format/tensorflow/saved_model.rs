@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::{Contract, Signature};
 use crate::model::format::tensorflow::signature;
-use crate::model::format::{MAX_ENTRIES, MAX_NAME, MAX_TEXT, Reading, Severity};
+use crate::model::format::{MAX_ENTRIES, MAX_TEXT, Reading, Severity};
 use crate::model::pb::{Message, Value};
 
 /// The tag of what is meant to be served.
@@ -186,7 +186,7 @@ fn asset(mut message: Message<'_>) -> Result<Option<String>> {
     let mut name = None;
     while let Some(field) = message.next_field()? {
         if field.number == 2 {
-            name = Some(field.text(MAX_NAME)?);
+            name = Some(field.text(MAX_TEXT)?);
         }
     }
     Ok(name)

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::{DType, Encoding, Known, Shape, Signature, Tensor};
 use crate::model::format::tensorflow::saved_model::entry;
-use crate::model::format::{MAX_ENTRIES, MAX_RANK, MAX_TEXT, Reading, Severity};
+use crate::model::format::{MAX_ENTRIES, MAX_NAME, MAX_RANK, MAX_TEXT, Reading, Severity};
 use crate::model::pb::Message;
 
 /// Numbers above this are references to a type: a variable's buffer, of the type less the number.
@@ -19,6 +19,13 @@ const MAX_STATE: usize = 8;
 
 /// Reads the signature that a map holds under `name`.
 pub(super) fn read(name: &str, mut message: Message<'_>, reading: &mut Reading) -> Result<Signature> {
+    // It stands in a fact of each of its tensors, thousands of times over.
+    if name.len() > MAX_NAME {
+        return Err(Error::new(
+            Kind::Model,
+            format!("a signature has a name of {} bytes, at most {MAX_NAME} are read", name.len()),
+        ));
+    }
     let mut inputs = BTreeMap::new();
     let mut outputs = BTreeMap::new();
     let mut defaults = BTreeSet::new();
