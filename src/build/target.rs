@@ -363,8 +363,9 @@ fn shown(location: &Location, tag: &str, digest: Digest, around: &Surroundings<'
         }
         // As an entry of the layout that the local store is: skopeo knows no local store.
         Location::Store { name, .. } => {
-            let dir = around.stores.local.clone().unwrap_or_default();
-            Location::Layout { dir, name: Some(format!("{name}:{tag}")) }.to_string()
+            let folder = around.stores.local.as_deref().unwrap_or(std::path::Path::new(""));
+            let version = Location::Store { name: name.clone(), tag: Some(tag.to_owned()), digest: None };
+            version.in_store(folder).to_string()
         }
         other => other.to_string(),
     }
