@@ -72,6 +72,8 @@
 
 pub mod blob;
 pub mod build;
+#[cfg(feature = "serve")]
+pub mod engine;
 pub mod error;
 pub mod event;
 pub mod fs;
@@ -83,6 +85,8 @@ pub mod oci;
 pub mod pack;
 pub mod plan;
 pub mod runtimes;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod store;
 pub mod tar;
 pub mod versions;

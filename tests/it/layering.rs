@@ -9,7 +9,7 @@ const LADDER: &[&[&str]] = &[
     &["fs"],
     &["oci"],
     &["event", "blob", "tar", "model", "runtimes"],
-    &["plan"],
+    &["plan", "engine"],
     &["image"],
     &["pack", "store"],
     &["versions"],

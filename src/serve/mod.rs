@@ -1,0 +1,12 @@
+//! Serving: a frozen model answers over the Open Inference Protocol, version 2.
+//!
+//! One process serves one model. Both protocols, REST and gRPC, are codecs around the same
+//! [`Model`], which holds the contract, the engine and the limits; neither knows of the other.
+//!
+//! Invariants: a request that breaks the contract never reaches the engine; memory is bounded by
+//! the limits whatever clients do; nothing is written to any folder.
+
+pub mod check;
+pub mod model;
+
+pub use model::{Infer, Inferred, Limits, Model, Refused};
