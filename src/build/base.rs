@@ -43,6 +43,11 @@ impl Opened {
             Content::Own(programs) => Ok(Box::new(programs.layer(layer)?)),
         }
     }
+
+    /// What a layer is, for people, where that is known.
+    pub(super) fn title(&self) -> Option<String> {
+        matches!(self.content, Content::Own(_)).then(|| "floe itself".to_owned())
+    }
 }
 
 struct Borrowed<'a>(&'a rootfs::Tar);
