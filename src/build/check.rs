@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result, show, show_bytes};
 use crate::event::{Event, Observe, warn};
 use crate::fs::path_from_bytes;
 use crate::model::contract::{Signature, compare};
-use crate::model::format::Detection;
+use crate::model::format::{self, Choice, Detection};
 use crate::model::tree::folder_of;
 use crate::model::{Contract, Tree};
 use crate::runtimes::{self, Runtime};
@@ -25,6 +25,8 @@ pub(super) struct Served<'a> {
     /// The folder that the model was taken from.
     pub(super) root: &'a Path,
     pub(super) detection: Option<&'a Detection>,
+    /// Whether somebody had to say which of several models is meant.
+    pub(super) chosen: bool,
     /// What goes into the image.
     pub(super) contract: Option<&'a Contract>,
 }
@@ -72,6 +74,11 @@ fn check_with(model: &Served<'_>, load: impl Fn(&Path) -> Result<Loaded>, see: &
             format!("no model was recognised that the runtime `{}` could serve", model.runtime.name);
         return Err(Error::new(Kind::Model, message).hint(others(None)?));
     };
+    // A declared contract makes up for a model that floe cannot read; nothing makes the server run it.
+    if let Some(failure) = &detection.failure {
+        return Err(with_others(Error::new(Kind::Model, failure.clone()), detection));
+    }
+    check_alone(model, detection)?;
     check_contract(model, detection)?;
     let file = on_disk(model, detection)?;
     let loaded =
@@ -81,6 +88,19 @@ fn check_with(model: &Served<'_>, load: impl Fn(&Path) -> Result<Loaded>, see: &
     }
     see.on(Event::Note { message: format!("the engine {} can run the model", loaded.backend) });
     Ok(())
+}
+
+/// The server finds the model as a build does to which nobody said which one is meant.
+fn check_alone(model: &Served<'_>, detection: &Detection) -> Result<()> {
+    let found = || format::detect(model.tree, &Choice::default());
+    if !model.chosen || found().is_ok_and(|d| d.is_some_and(|d| d.file == detection.file)) {
+        return Ok(());
+    }
+    let shown = show_bytes(&detection.file);
+    let message =
+        format!("beside `{shown}` there are other models, and its server would not know which one to serve");
+    Err(Error::new(Kind::Model, message)
+        .hint("select the files of the one model with `--payload`, or as the payload of a serving.yaml"))
 }
 
 /// The server runs the graph as it is: what the graph does not have cannot be promised, whether the
@@ -199,7 +219,8 @@ mod tests {
     ) -> Result<PathBuf> {
         let runtime = runtimes::own().unwrap();
         let contract = declared.or(detection.contract.as_ref());
-        let model = Served { runtime: &runtime, tree, root, detection: Some(detection), contract };
+        let detection = Some(detection);
+        let model = Served { runtime: &runtime, tree, root, detection, chosen: false, contract };
         let given = std::cell::RefCell::new(PathBuf::new());
         let load = |file: &Path| {
             file.clone_into(&mut given.borrow_mut());
@@ -310,6 +331,17 @@ mod tests {
     }
 
     #[test]
+    fn a_broken_model_cannot_be_served_whatever_is_declared() {
+        let top = example("on_dev_scaler");
+        let mut model = scan(&[(top.clone(), "")], false);
+        let contract = model.1.contract.take();
+        model.1.failure = Some("the graph has no end".to_owned());
+        let e = checked(&model, &top, contract.as_ref(), fine).unwrap_err();
+        assert_eq!((e.kind(), e.message()), (Kind::Model, "the graph has no end"));
+        assert!(e.hint_text().unwrap().contains("--runtime data"));
+    }
+
+    #[test]
     fn a_model_that_was_not_recognised_cannot_be_served() {
         let runtime = runtimes::own().unwrap();
         let tree = Tree::default();
@@ -319,6 +351,7 @@ mod tests {
             tree: &tree,
             root: Path::new("."),
             detection: None,
+            chosen: false,
             contract: Some(&contract),
         };
         let e = check_with(&model, |_| fine(), &Quiet).unwrap_err();

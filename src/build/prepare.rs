@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::source::Source;
-use super::{Foundation, Options, Surroundings, base, check, contract, target};
+use super::{Choice, Foundation, Options, Surroundings, base, check, contract, target};
 use crate::error::{At, Error, Kind, Result, show, show_bytes};
 use crate::event::{Event, FileSize, Observe, warn};
 use crate::fs::TEMP_PREFIX;
@@ -94,6 +94,7 @@ pub(super) fn prepare(source: &Source, options: &Options, around: &Surroundings<
             tree: &tree,
             root: &source.root,
             detection: detection.as_ref(),
+            chosen: options.choice != Choice::default(),
             contract: contract.as_ref(),
         };
         check::check(&served, see)?;
