@@ -20,11 +20,14 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("hydrosphere-spark-2.2.0", include_str!("../runtimes/hydrosphere-spark-2.2.0.yaml")),
     ("hydrosphere-tensorflow-1.13.1", include_str!("../runtimes/hydrosphere-tensorflow-1.13.1.yaml")),
     ("modelcar", include_str!("../runtimes/modelcar.yaml")),
+    ("onnx", include_str!("../runtimes/onnx.yaml")),
     ("tensorflow-serving", include_str!("../runtimes/tensorflow-serving.yaml")),
 ];
 
-/// The runtime that is used when nobody names one.
+/// The runtime that is used when nobody names one, and floe cannot serve the format itself.
 pub const DEFAULT: &str = "data";
+/// How the base that floe carries is written: its own program over nothing.
+pub const OWN_BASE: &str = "floe";
 
 /// Which generation of `contract.protobin` a runtime reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,12 +85,20 @@ pub struct Runtime {
     /// Environment variables that it needs; `{name}` stands for the model's name.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// The environment variable in which it reads the model's id.
+    #[serde(default)]
+    pub model_id_env: Option<String>,
 }
 
 impl Runtime {
     /// Whether it serves models of this format.
     pub fn serves(&self, format: &str) -> bool {
         self.formats.iter().any(|f| f == "*" || f == format)
+    }
+
+    /// Whether its base is floe's own program.
+    pub fn is_own(&self) -> bool {
+        self.base == OWN_BASE
     }
 
     /// Where the files of a model go.
@@ -113,6 +124,7 @@ impl Runtime {
             working_dir: true,
             contract: Some(generation_of(reference)),
             env: BTreeMap::new(),
+            model_id_env: None,
         }
     }
 }
@@ -167,6 +179,19 @@ pub fn find(name: &str) -> Result<Runtime> {
     .hint(hint))
 }
 
+/// The runtime that models of this format get when nobody names one: floe's own server where that
+/// serves the format, else [`DEFAULT`]. `None` is a model whose format was not recognised.
+pub fn default_for(format: Option<&str>) -> Result<Runtime> {
+    let own = all()?.into_iter().find(|r| r.is_own() && format.is_some_and(|f| r.serves(f)));
+    own.map_or_else(|| find(DEFAULT), Ok)
+}
+
+/// The runtime whose base is floe's own program.
+pub fn own() -> Result<Runtime> {
+    let own = all()?.into_iter().find(Runtime::is_own);
+    own.ok_or_else(|| Error::new(Kind::Bug, "the catalog has no runtime over floe's own program"))
+}
+
 /// Whether the catalog has a runtime with this name.
 pub fn is_known(name: &str) -> bool {
     EMBEDDED.iter().any(|(n, _)| *n == name)
@@ -195,6 +220,15 @@ mod tests {
             .collect();
         files.sort();
         assert_eq!(names, files);
+    }
+
+    #[test]
+    fn floe_serves_what_it_can_and_packs_the_rest() {
+        assert_eq!(default_for(Some("onnx")).unwrap(), own().unwrap());
+        assert_eq!(own().unwrap().name, "onnx");
+        for format in [Some("tensorflow"), Some("sklearn"), None] {
+            assert_eq!(default_for(format).unwrap().name, DEFAULT);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The base is opened: its platforms are chosen, its documents read, nothing of its layers yet.
 
+use super::own::{self, Programs};
 use super::prepare::Prepared;
 use super::{Options, Platforms, Surroundings};
 use crate::blob::{Blob, Packed, Recipe};
@@ -28,6 +29,7 @@ enum Content {
     Store(Box<dyn Source>),
     Folder(rootfs::Folder, Packed),
     Tar(rootfs::Tar),
+    Own(Programs),
 }
 
 impl Opened {
@@ -38,7 +40,13 @@ impl Opened {
             Content::Store(source) => source.blob(layer),
             Content::Folder(folder, packed) => Ok(Box::new(Known::new(folder, packed.clone()))),
             Content::Tar(tar) => Ok(Box::new(Borrowed(tar))),
+            Content::Own(programs) => Ok(Box::new(programs.layer(layer)?)),
         }
+    }
+
+    /// What a layer is, for people, where that is known.
+    pub(super) fn title(&self) -> Option<String> {
+        matches!(self.content, Content::Own(_)).then(|| "floe itself".to_owned())
     }
 }
 
@@ -54,12 +62,21 @@ impl Blob for Borrowed<'_> {
     }
 }
 
-/// Opens the base of a model.
-pub(super) fn open(model: &Prepared, options: &Options, around: &Surroundings<'_>) -> Result<Opened> {
+/// Opens the base of a model. Programs of floe that were packed for one model serve the next.
+pub(super) fn open(
+    model: &Prepared,
+    programs: &mut Programs,
+    options: &Options,
+    around: &Surroundings<'_>,
+) -> Result<Opened> {
     let text = &model.foundation.runtime.base;
     let location = Location::base(text)?;
     match &location {
         Location::Scratch => return scratch(&options.platforms),
+        Location::Floe => {
+            let bases = own::open(programs, options, around.see)?;
+            return Ok(Opened { bases, content: Content::Own(programs.clone()) });
+        }
         Location::Rootfs(path) => return file_system(path, options, around),
         _ => {}
     }

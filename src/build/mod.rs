@@ -5,7 +5,9 @@
 //! refused is refused before the first byte is stored, for all models of one definition file.
 
 mod base;
+mod check;
 mod contract;
+mod own;
 mod pack;
 mod prepare;
 mod source;
@@ -84,6 +86,10 @@ pub struct Options {
     pub newest: u64,
     /// Threads for hashing and compressing.
     pub jobs: usize,
+    /// Static programs of floe that the base `floe` is made of, by platform.
+    pub programs: BTreeMap<Platform, PathBuf>,
+    /// The running program, where it is floe and runs on Linux: it serves this machine's platform.
+    pub own_program: Option<PathBuf>,
     /// Files that the caller will write, and that are no part of the model.
     pub notes: Vec<PathBuf>,
     /// Whether anything is stored.
@@ -235,8 +241,9 @@ pub fn build(options: &Options, around: &Surroundings<'_>) -> Result<Vec<Built>>
 
     stage(see, "open the base")?;
     let mut ready = Vec::new();
+    let mut programs = own::Programs::default();
     for model in &prepared {
-        let base = base::open(model, options, around)?;
+        let base = base::open(model, &mut programs, options, around)?;
         let plan = prepare::plan(model, &base, options)?;
         plan.check()?;
         let targets = target::parse(&options.outputs, &model.repository, base.bases.len(), around)?;

@@ -131,7 +131,9 @@ pub(super) fn base_layers(
             return Ok(());
         }
         let blob = base.blob(layers[layer])?;
-        sink.put(&*blob, &targets[target].toward(see)).map(|_| ())
+        let toward = targets[target].toward(see);
+        let toward = base.title().into_iter().fold(toward, super::target::Toward::of);
+        sink.put(&*blob, &toward).map(|_| ())
     })?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::source::Source;
-use super::{Foundation, Options, Surroundings, base, contract, target};
+use super::{Choice, Foundation, Options, Surroundings, base, check, contract, target};
 use crate::error::{At, Error, Kind, Result, show, show_bytes};
 use crate::event::{Event, FileSize, Observe, warn};
 use crate::fs::TEMP_PREFIX;
@@ -86,8 +86,19 @@ pub(super) fn prepare(source: &Source, options: &Options, around: &Surroundings<
         tell_detection(d, declared.is_some(), see)?;
     }
     let contract = contract::settle(declared, detection.as_ref(), options, see)?;
-    let foundation = choose(&definition, options)?;
+    let foundation = choose(&definition, detection.as_ref(), options)?;
     check_runtime(&foundation, detection.as_ref(), contract.as_ref(), see)?;
+    if foundation.runtime.is_own() {
+        let served = check::Served {
+            runtime: &foundation.runtime,
+            tree: &tree,
+            root: &source.root,
+            detection: detection.as_ref(),
+            chosen: options.choice != Choice::default(),
+            contract: contract.as_ref(),
+        };
+        check::check(&served, see)?;
+    }
     let contract_files = contract::files(contract.as_ref(), &definition, source, &foundation, see)?;
     Ok(Prepared { repository, definition, tree, detection, contract, foundation, contract_files })
 }
@@ -226,26 +237,34 @@ fn tell_detection(d: &Detection, declared: bool, see: &dyn Observe) -> Result<()
     Ok(())
 }
 
-fn choose(definition: &Definition, options: &Options) -> Result<Chosen> {
+fn choose(definition: &Definition, detection: Option<&Detection>, options: &Options) -> Result<Chosen> {
     let by_hand = |reference: &str| {
+        // Of this one everything is known: it is the base of a runtime.
+        if Location::base(reference)? == Location::Floe {
+            return Ok(Chosen { runtime: runtimes::own()?, by_hand: false });
+        }
         let mut runtime = Runtime::of_image(reference);
         runtime.working_dir = false;
         runtime.needs_contract = false;
-        Chosen { runtime, by_hand: true }
+        Ok(Chosen { runtime, by_hand: true })
     };
     let catalog = |name: &str| Ok(Chosen { runtime: runtimes::find(name)?, by_hand: false });
     match &options.foundation {
         Some(Foundation::Runtime(name)) => return catalog(name),
-        Some(Foundation::Base(reference)) => return Ok(by_hand(reference)),
+        Some(Foundation::Base(reference)) => return by_hand(reference),
         None => {}
     }
     if let Some(base) = &definition.base {
-        return Ok(by_hand(&base.value));
+        return by_hand(&base.value);
     }
     match &definition.runtime {
         Some(runtime) if runtimes::is_known(&runtime.value) => catalog(&runtime.value),
         Some(runtime) => Ok(Chosen { runtime: Runtime::of_image(&runtime.value), by_hand: false }),
-        None => catalog(runtimes::DEFAULT),
+        None => {
+            // Without the engine in it, this library cannot vouch for the model.
+            let format = detection.map(|d| d.format).filter(|_| check::CAN_SERVE);
+            Ok(Chosen { runtime: runtimes::default_for(format)?, by_hand: false })
+        }
     }
 }
 
@@ -327,12 +346,15 @@ pub(super) fn plan(model: &Prepared, base: &base::Opened, options: &Options) -> 
     })?;
 
     let own = options.workdir.as_ref().or(definition.workdir.as_ref());
-    let config = ConfigPlan {
+    let mut config = ConfigPlan {
         working_dir: own.cloned().or_else(|| runtime.working_dir.then_some(folder)),
         user: options.user.clone().or_else(|| definition.user.clone()),
         env: merged(&runtime.environment(&model.repository), &[&definition.env, &options.env]),
+        model_id_env: runtime.model_id_env.clone(),
         labels: merged(&definition.labels, &[&options.labels]),
     };
+    // What the author sets stands.
+    config.model_id_env = config.model_id_env.filter(|key| !config.env.contains_key(key));
     Ok(Plan {
         layout: LAYOUT,
         model: definition.name.clone(),

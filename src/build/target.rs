@@ -229,7 +229,7 @@ pub(super) fn open<'a>(
                 Location::DockerArchive { file, .. } => {
                     Place::Archive(docker_archive::create(file, name, repository, options)?)
                 }
-                Location::Rootfs(_) | Location::Scratch => {
+                Location::Rootfs(_) | Location::Scratch | Location::Floe => {
                     return Err(Error::new(Kind::Usage, format!("`{}` cannot be a destination", p.location)));
                 }
             };

@@ -206,11 +206,12 @@ pub(crate) struct BuildArgs {
     /// The model's name, as repository; MODEL_NAME keeps what the definition says
     #[arg(long, env = "FLOE_NAME")]
     pub(crate) name: Option<String>,
-    /// A runtime of the catalog to lay the model on
+    /// A runtime of the catalog to lay the model on; without one floe itself for ONNX models, which
+    /// then serve (`onnx`), and nothing for others (`data`)
     #[arg(long, env = "FLOE_RUNTIME", value_name = "NAME", conflicts_with = "base")]
     pub(crate) runtime: Option<String>,
     /// A base image: a registry reference, oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE,
-    /// rootfs:DIR|TAR, or scratch
+    /// rootfs:DIR|TAR, scratch, or floe, which is floe's own server
     #[arg(long, env = "FLOE_BASE", value_name = "REF")]
     pub(crate) base: Option<String>,
     /// What the image names as its base, where --base is a mirror of it
@@ -219,6 +220,16 @@ pub(crate) struct BuildArgs {
     /// Build for os/arch[/variant]; repeatable, or `all` that the base has
     #[arg(long, env = "FLOE_PLATFORM", value_delimiter = ',', value_name = "PLATFORM")]
     pub(crate) platform: Vec<String>,
+    /// The static floe to lay ONNX models on, for another platform than this one's; repeatable (in the
+    /// variable one a line)
+    #[arg(
+        hide_short_help = true,
+        long,
+        env = "FLOE_BINARY",
+        value_delimiter = '\n',
+        value_name = "PLATFORM=PATH"
+    )]
+    pub(crate) floe_binary: Vec<String>,
     /// auto, none, gzip or zstd
     #[arg(long, env = "FLOE_COMPRESSION", default_value = "auto", value_name = "HOW")]
     pub(crate) compression: String,

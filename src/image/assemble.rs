@@ -148,27 +148,29 @@ fn config(base: &Base, plan: &Plan, layers: &[Layer], id: ModelId) -> Result<Val
     root.insert("history".to_owned(), Value::Array(history));
 
     let config = object(root, "config").ok_or_else(|| broken("config"))?;
-    apply(config, &plan.config).ok_or_else(|| broken("config"))?;
+    apply(config, &plan.config, id).ok_or_else(|| broken("config"))?;
     let labels = object(config, "Labels").ok_or_else(|| broken("config.Labels"))?;
     labels.insert(LABEL_NAME.to_owned(), json!(plan.model));
     labels.insert(LABEL_VERSION.to_owned(), json!(id.short()));
     Ok(value)
 }
 
-fn apply(config: &mut Map<String, Value>, plan: &ConfigPlan) -> Option<()> {
+fn apply(config: &mut Map<String, Value>, plan: &ConfigPlan, id: ModelId) -> Option<()> {
     if let Some(dir) = &plan.working_dir {
         config.insert("WorkingDir".to_owned(), json!(dir));
     }
     if let Some(user) = &plan.user {
         config.insert("User".to_owned(), json!(user));
     }
-    if !plan.env.is_empty() {
+    let mut wanted = plan.env.clone();
+    wanted.extend(plan.model_id_env.iter().map(|key| (key.clone(), id.to_string())));
+    if !wanted.is_empty() {
         let mut env = match config.get("Env") {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::Array(e)) => e.clone(),
             Some(_) => return None,
         };
-        for (key, value) in &plan.env {
+        for (key, value) in &wanted {
             let line = json!(format!("{key}={value}"));
             let same = |l: &Value| l.as_str().is_some_and(|l| l.split('=').next() == Some(key));
             match env.iter_mut().find(|l| same(l)) {
@@ -215,6 +217,7 @@ mod tests {
                 working_dir: Some("/model/files".into()),
                 user: None,
                 env: [("A".to_owned(), "2".to_owned()), ("C".to_owned(), "3".to_owned())].into(),
+                model_id_env: None,
                 labels: [("x".to_owned(), "y".to_owned())].into(),
             },
             annotations: BTreeMap::new(),
@@ -300,6 +303,15 @@ mod tests {
                 .collect();
             assert_eq!(layers, ["floe: layer of the base", "floe: code, 1 files"], "{history}");
         }
+    }
+
+    #[test]
+    fn a_runtime_is_told_the_model_id() {
+        let mut plan = plan();
+        plan.config.model_id_env = Some("B".to_owned());
+        let image = assemble(&base(&base_config()), &plan, &[layer()]).unwrap();
+        let found: Value = serde_json::from_slice(image.config.as_slice()).unwrap();
+        assert_eq!(found["config"]["Env"], json!(["A=2", format!("B={}", image.model_id), "C=3"]));
     }
 
     #[test]

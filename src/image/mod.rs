@@ -4,6 +4,7 @@
 //! function of plan, base and layers; what the base says and we do not know is kept.
 
 pub mod assemble;
+pub mod embedded;
 pub mod id;
 
 use crate::blob::Packed;

@@ -7,6 +7,8 @@
 //! snapshot, before or after it was read, ends the pass with an error that names it.
 
 pub mod choose;
+mod elf;
+pub mod program;
 pub mod rootfs;
 mod stream;
 

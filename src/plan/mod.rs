@@ -169,6 +169,9 @@ pub struct ConfigPlan {
     /// Environment variables to set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Environment variable that gets the model's id, which is known when the image is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_id_env: Option<String>,
     /// Labels to set; `MODEL_NAME` and `MODEL_VERSION` are added when the image is made.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,

@@ -1,8 +1,8 @@
 //! Where an image lies, as people write it.
 //!
 //! The grammar is that of containers-transports(5), so that a line can be handed from floe to
-//! skopeo, podman or buildah and back; two forms are floe's own: a bare name without a host (the
-//! local store) and `oci:DIR@DIGEST`. A location is text that was understood: nothing is looked up,
+//! skopeo, podman or buildah and back; three forms are floe's own: a bare name without a host (the
+//! local store), `oci:DIR@DIGEST`, and the base `floe`. A location is text that was understood: nothing is looked up,
 //! neither on disk nor in a registry.
 //!
 //! Invariant: what a location prints is read back, in the same role, as the same place.
@@ -54,6 +54,8 @@ pub enum Location {
     Rootfs(PathBuf),
     /// Nothing to start from; a base only.
     Scratch,
+    /// floe's own program over nothing; a base only.
+    Floe,
     /// A collection in the local store, whose folder the caller knows.
     Store {
         /// The collection.
@@ -152,7 +154,7 @@ impl Location {
                 name.as_deref()
             }
             Self::Store { tag, .. } => tag.as_deref(),
-            Self::Rootfs(_) | Self::Scratch => None,
+            Self::Rootfs(_) | Self::Scratch | Self::Floe => None,
         }
     }
 }
@@ -175,6 +177,7 @@ impl fmt::Display for Location {
             Self::DockerArchive { file: path, name } => file(f, "docker-archive", path, name),
             Self::Rootfs(path) => write!(f, "rootfs:{}", show(path)),
             Self::Scratch => f.write_str("scratch"),
+            Self::Floe => f.write_str("floe"),
             Self::Store { name, tag, digest } => match (digest, tag) {
                 (Some(d), _) => write!(f, "{name}@{d}"),
                 (None, Some(t)) => write!(f, "{name}:{t}"),
@@ -214,6 +217,10 @@ fn parse(text: &str, role: Role) -> Result<Location> {
             Role::Base => Ok(Location::Scratch),
             _ => Err(wrong(text, "`scratch` is the empty base").hint("give another name")),
         };
+    }
+    // An image of this name in Docker's registry is written with its tag, or as `library/floe`.
+    if text == "floe" && role == Role::Base {
+        return Ok(Location::Floe);
     }
     if let Some(rest) = text.strip_prefix("docker://") {
         return registry(text, rest, role);
@@ -482,6 +489,7 @@ mod tests {
         }
         assert_eq!(Location::base("rootfs:/a:b").unwrap(), Location::Rootfs("/a:b".into()));
         assert_eq!(Location::base("scratch").unwrap(), Location::Scratch);
+        assert_eq!(Location::base(&Location::Floe.to_string()).unwrap(), Location::Floe);
     }
 
     #[test]
@@ -490,12 +498,17 @@ mod tests {
             Location::base("ubuntu:22.04").unwrap().to_string(),
             "docker://docker.io/library/ubuntu:22.04"
         );
+        assert_eq!(
+            Location::base("floe:latest").unwrap().to_string(),
+            "docker://docker.io/library/floe:latest"
+        );
         let store = |name: &str, tag: Option<&str>| Location::Store {
             name: name.into(),
             tag: tag.map(str::to_owned),
             digest: None,
         };
         assert_eq!(Location::reference("fraud").unwrap(), store("fraud", None));
+        assert_eq!(Location::reference("floe").unwrap(), store("floe", None));
         assert_eq!(Location::reference("team/fraud:7").unwrap(), store("team/fraud", Some("7")));
         assert_eq!(Location::destination("library/x", "m").unwrap(), store("library/x", None));
         for host in ["localhost/x", "localhost:5000/x:1", "[::1]:5000/x", "ghcr.io/a/b:c", "h:80/x"] {

@@ -64,7 +64,7 @@ impl Stores {
             Location::Store { name, .. } => Box::new(self.collection(name)?),
             Location::OciArchive { file, .. } => Box::new(OciArchive::open(file)?),
             Location::DockerArchive { file, .. } => Box::new(DockerArchive::open(file)?),
-            Location::Rootfs(_) | Location::Scratch => {
+            Location::Rootfs(_) | Location::Scratch | Location::Floe => {
                 return Err(Error::new(Kind::Usage, format!("`{location}` holds no image")));
             }
         })

@@ -138,6 +138,11 @@ fn an_image_over_nothing_holds() {
 }
 
 #[test]
+fn an_image_over_floe_itself_holds() {
+    one_platform_holds(|_| "floe".to_owned());
+}
+
+#[test]
 fn an_image_over_an_oci_base_holds() {
     one_platform_holds(bases::plain);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use crate::cli::{output, usage};
 use floe::build::{self, Built, Choice, Foundation, Input, Mode, Options, Platforms, Surroundings};
 use floe::error::{At, show_bytes};
 use floe::model::payload::Naming;
+use floe::oci::Platform;
 use floe::plan::{DEFAULT_CREATED, MTIME, Owner};
 use floe::{Error, Kind, Result};
 
@@ -205,6 +206,8 @@ fn options(args: &BuildArgs, context: &Context) -> Result<Options> {
         created: epoch.map_or(DEFAULT_CREATED.to_owned(), rfc3339),
         newest: epoch.unwrap_or(MTIME),
         jobs,
+        programs: programs(&args.floe_binary)?,
+        own_program: std::env::current_exe().ok().filter(|_| cfg!(target_os = "linux")),
         notes: args.digestfile.iter().chain(&args.metadata_file).cloned().collect(),
         mode: match args.dry_run.as_deref() {
             None => Mode::Publish,
@@ -246,6 +249,25 @@ fn platforms(texts: &[String]) -> Result<Platforms> {
     // In whatever order they are named, they are one image.
     all.sort();
     Ok(Platforms::These(all))
+}
+
+/// Programs of floe by platform.
+fn programs(texts: &[String]) -> Result<BTreeMap<Platform, PathBuf>> {
+    let mut all = BTreeMap::new();
+    for text in texts {
+        let wrong = |why: &str| {
+            usage(
+                format!("`--floe-binary {}` {why}", show_bytes(text.as_bytes())),
+                "write `--floe-binary PLATFORM=PATH`, as in `--floe-binary linux/arm64=./floe-arm64`",
+            )
+        };
+        let parts = text.split_once('=').filter(|(_, path)| !path.is_empty());
+        let (platform, path) = parts.ok_or_else(|| wrong("is no PLATFORM=PATH"))?;
+        if all.insert(platform.parse::<Platform>()?, path.into()).is_some() {
+            return Err(wrong("names a platform for the second time"));
+        }
+    }
+    Ok(all)
 }
 
 fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>> {

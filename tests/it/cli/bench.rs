@@ -103,6 +103,8 @@ impl Bench {
 
     fn prepared(&self, mut command: Command, line: String) -> Run {
         command.env_clear().current_dir(self.dir.path()).env("FLOE_STORE", self.path("store"));
+        // Most tests are of what is the same for all bases; the one that floe carries is large.
+        command.env("FLOE_RUNTIME", "data");
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }

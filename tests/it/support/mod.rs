@@ -5,6 +5,7 @@
 
 pub(crate) mod bases;
 pub(crate) mod debian;
+pub(crate) mod elf;
 pub(crate) mod http;
 pub(crate) mod models;
 pub(crate) mod program;

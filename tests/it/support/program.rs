@@ -9,6 +9,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use super::elf;
+
 /// Runs a program, which has to be there.
 pub(crate) fn output(command: &mut Command) -> Output {
     let name = command.get_program().to_string_lossy().into_owned();
@@ -48,6 +50,8 @@ pub(crate) fn skopeo(arguments: &[&str]) -> String {
 /// floe in surroundings of its own: a home and a local store below one folder.
 pub(crate) struct Floe {
     home: PathBuf,
+    /// A small program for this machine, as the variable has it.
+    binary: String,
 }
 
 /// What `floe build --json` says.
@@ -59,7 +63,10 @@ impl Floe {
     pub(crate) fn new(folder: &Path) -> Self {
         let home = folder.join("home");
         std::fs::create_dir_all(&home).unwrap();
-        Self { home }
+        let (platform, machine) = elf::host();
+        let program = home.join("program");
+        std::fs::write(&program, elf::fixed(machine)).unwrap();
+        Self { binary: format!("{platform}={}", program.display()), home }
     }
 
     /// Where the local store is.
@@ -71,6 +78,9 @@ impl Floe {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_floe"));
         command.env_clear().env("HOME", &self.home).env("FLOE_STORE", self.store());
+        // Most tests are of what is the same for all bases; and the program under test is large, so
+        // that a small one stands for it where one is laid as a base.
+        command.env("FLOE_RUNTIME", "data").env("FLOE_BINARY", &self.binary);
         command
     }
 
