@@ -7,6 +7,8 @@
 //! the limits whatever clients do; nothing is written to any folder.
 
 pub mod check;
+pub mod metrics;
 pub mod model;
 
+pub use metrics::Metrics;
 pub use model::{Infer, Inferred, Limits, Model, Refused};
