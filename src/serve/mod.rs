@@ -7,6 +7,7 @@
 //! the limits whatever clients do; nothing is written to any folder.
 
 pub mod check;
+pub mod datatype;
 pub mod metrics;
 pub mod model;
 
