@@ -8,6 +8,8 @@
 
 pub mod check;
 pub mod datatype;
+pub mod metrics;
 pub mod model;
 
+pub use metrics::Metrics;
 pub use model::{Infer, Inferred, Limits, Model, Refused};

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::check;
+use super::metrics::Metrics;
 use crate::engine::{Engine, Failure, Tensor};
 use crate::model::contract::Signature;
 
@@ -77,6 +78,7 @@ pub struct Model {
     signature: Signature,
     engine: Arc<Engine>,
     limits: Limits,
+    metrics: Arc<Metrics>,
     ready: AtomicBool,
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
@@ -96,7 +98,20 @@ impl Model {
         let admitted = Arc::new(Semaphore::new(limits.workers.saturating_add(limits.queue)));
         let engine = Arc::new(engine);
         let ready = AtomicBool::new(true);
-        Self { name, version, model_id, signature, engine, limits, ready, running, admitted }
+        let metrics = Arc::new(Metrics::default());
+        Self { name, version, model_id, signature, engine, limits, metrics, ready, running, admitted }
+    }
+
+    /// The same model, counting where others count too.
+    #[must_use]
+    pub fn counting(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Where its requests are counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// What callers call it.
