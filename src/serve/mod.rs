@@ -6,7 +6,12 @@
 //! Invariants: a request that breaks the contract never reaches the engine; memory is bounded by
 //! the limits whatever clients do; nothing is written to any folder.
 
+pub mod bodies;
 pub mod check;
+pub mod datatype;
+pub mod grpc;
+pub mod metrics;
 pub mod model;
 
+pub use metrics::Metrics;
 pub use model::{Infer, Inferred, Limits, Model, Refused};

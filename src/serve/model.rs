@@ -8,12 +8,15 @@
 //! answers cannot pile up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::bodies::Bodies;
 use super::check;
+use super::metrics::Metrics;
 use crate::engine::{Engine, Failure, Tensor};
 use crate::model::contract::Signature;
 
@@ -77,7 +80,9 @@ pub struct Model {
     signature: Signature,
     engine: Arc<Engine>,
     limits: Limits,
-    ready: AtomicBool,
+    metrics: Arc<Metrics>,
+    bodies: Bodies,
+    ready: watch::Sender<bool>,
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
 }
@@ -95,8 +100,25 @@ impl Model {
         let running = Arc::new(Semaphore::new(limits.workers));
         let admitted = Arc::new(Semaphore::new(limits.workers.saturating_add(limits.queue)));
         let engine = Arc::new(engine);
-        let ready = AtomicBool::new(true);
-        Self { name, version, model_id, signature, engine, limits, ready, running, admitted }
+        let ready = watch::Sender::new(true);
+        let metrics = Arc::new(Metrics::default());
+        let bodies = Bodies::new(limits.bodies, Arc::clone(&metrics));
+        metrics.serves(&name, &version, model_id.as_deref(), engine.backend());
+        Self { name, version, model_id, signature, engine, limits, metrics, bodies, ready, running, admitted }
+    }
+
+    /// The same model, counting where others count too.
+    #[must_use]
+    pub fn counting(mut self, metrics: Arc<Metrics>) -> Self {
+        metrics.serves(&self.name, &self.version, self.model_id.as_deref(), self.engine.backend());
+        self.bodies = Bodies::new(self.limits.bodies, Arc::clone(&metrics));
+        self.metrics = metrics;
+        self
+    }
+
+    /// Where its requests are counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// What callers call it.
@@ -124,19 +146,34 @@ impl Model {
         &self.engine
     }
 
+    /// What runs it, in the protocol's form `format_engine`: `onnx_tract`.
+    pub fn platform(&self) -> String {
+        format!("onnx_{}", self.engine.backend())
+    }
+
     /// How much it takes on.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
+    /// The memory that bodies of both protocols may hold.
+    pub fn bodies(&self) -> &Bodies {
+        &self.bodies
+    }
+
     /// Whether new requests should be sent here.
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        *self.ready.borrow()
+    }
+
+    /// The same, and when that changes.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.ready.subscribe()
     }
 
     /// Tells probes that no new requests should be sent here; those that come are still answered.
     pub fn retire(&self) {
-        self.ready.store(false, Ordering::Release);
+        self.ready.send_replace(false);
     }
 
     /// Whether this is the model, and the version, that a caller means.
@@ -164,12 +201,21 @@ impl Model {
         }
     }
 
-    /// Checks the request, waits for its turn, runs it.
+    /// Checks the request, waits for its turn, runs it; all within [`Limits::deadline`] from now.
     ///
     /// # Errors
     ///
     /// See [`Refused`].
     pub async fn infer(&self, request: Infer) -> Result<Inferred, Refused> {
+        self.infer_until(request, Instant::now() + self.limits.deadline).await
+    }
+
+    /// As [`Self::infer`], where the deadline is counted from the request's first byte.
+    ///
+    /// # Errors
+    ///
+    /// See [`Refused`].
+    pub async fn infer_until(&self, request: Infer, deadline: Instant) -> Result<Inferred, Refused> {
         let wanted = self.wanted(&request.outputs)?;
         let inputs =
             check::inputs(&self.signature, self.engine.inputs(), request.inputs).map_err(Refused::Invalid)?;
@@ -181,21 +227,29 @@ impl Model {
         };
         let engine = Arc::clone(&self.engine);
         let running = Arc::clone(&self.running);
+        let metrics = Arc::clone(&self.metrics);
         let run = async move {
+            let came = Instant::now();
+            let waiting = metrics.waiting();
             let turn = running
                 .acquire_owned()
                 .await
                 .map_err(|_| Refused::Stopping("the server is stopping".into()))?;
+            metrics.queued(came.elapsed());
+            drop(waiting);
             tokio::task::spawn_blocking(move || {
+                let runs = metrics.running();
+                let began = Instant::now();
                 let result = engine.run(inputs);
-                drop((turn, place));
+                metrics.inferred(began.elapsed());
+                drop((runs, turn, place));
                 result
             })
             .await
             .map_err(|_| Refused::Failed("the engine's thread ended".into()))
         };
         let late = || Refused::Late(format!("no answer within {} ms", self.limits.deadline.as_millis()));
-        let outputs = match tokio::time::timeout(self.limits.deadline, run).await.map_err(|_| late())?? {
+        let outputs = match tokio::time::timeout_at(deadline, run).await.map_err(|_| late())?? {
             Ok(outputs) => outputs,
             Err(Failure::Input(why)) => return Err(Refused::Invalid(why)),
             Err(Failure::Engine(why)) => return Err(Refused::Failed(why)),
