@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
+use super::bodies::Bodies;
 use super::check;
 use super::metrics::Metrics;
 use crate::engine::{Engine, Failure, Tensor};
@@ -79,6 +81,7 @@ pub struct Model {
     engine: Arc<Engine>,
     limits: Limits,
     metrics: Arc<Metrics>,
+    bodies: Bodies,
     ready: AtomicBool,
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
@@ -99,12 +102,16 @@ impl Model {
         let engine = Arc::new(engine);
         let ready = AtomicBool::new(true);
         let metrics = Arc::new(Metrics::default());
-        Self { name, version, model_id, signature, engine, limits, metrics, ready, running, admitted }
+        let bodies = Bodies::new(limits.bodies, Arc::clone(&metrics));
+        metrics.serves(&name, &version, model_id.as_deref(), engine.backend());
+        Self { name, version, model_id, signature, engine, limits, metrics, bodies, ready, running, admitted }
     }
 
     /// The same model, counting where others count too.
     #[must_use]
     pub fn counting(mut self, metrics: Arc<Metrics>) -> Self {
+        metrics.serves(&self.name, &self.version, self.model_id.as_deref(), self.engine.backend());
+        self.bodies = Bodies::new(self.limits.bodies, Arc::clone(&metrics));
         self.metrics = metrics;
         self
     }
@@ -144,6 +151,11 @@ impl Model {
         &self.limits
     }
 
+    /// The memory that bodies of both protocols may hold.
+    pub fn bodies(&self) -> &Bodies {
+        &self.bodies
+    }
+
     /// Whether new requests should be sent here.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
@@ -179,12 +191,21 @@ impl Model {
         }
     }
 
-    /// Checks the request, waits for its turn, runs it.
+    /// Checks the request, waits for its turn, runs it; all within [`Limits::deadline`] from now.
     ///
     /// # Errors
     ///
     /// See [`Refused`].
     pub async fn infer(&self, request: Infer) -> Result<Inferred, Refused> {
+        self.infer_until(request, Instant::now() + self.limits.deadline).await
+    }
+
+    /// As [`Self::infer`], where the deadline is counted from the request's first byte.
+    ///
+    /// # Errors
+    ///
+    /// See [`Refused`].
+    pub async fn infer_until(&self, request: Infer, deadline: Instant) -> Result<Inferred, Refused> {
         let wanted = self.wanted(&request.outputs)?;
         let inputs =
             check::inputs(&self.signature, self.engine.inputs(), request.inputs).map_err(Refused::Invalid)?;
@@ -196,21 +217,29 @@ impl Model {
         };
         let engine = Arc::clone(&self.engine);
         let running = Arc::clone(&self.running);
+        let metrics = Arc::clone(&self.metrics);
         let run = async move {
+            let came = Instant::now();
+            let waiting = metrics.waiting();
             let turn = running
                 .acquire_owned()
                 .await
                 .map_err(|_| Refused::Stopping("the server is stopping".into()))?;
+            metrics.queued(came.elapsed());
+            drop(waiting);
             tokio::task::spawn_blocking(move || {
+                let runs = metrics.running();
+                let began = Instant::now();
                 let result = engine.run(inputs);
-                drop((turn, place));
+                metrics.inferred(began.elapsed());
+                drop((runs, turn, place));
                 result
             })
             .await
             .map_err(|_| Refused::Failed("the engine's thread ended".into()))
         };
         let late = || Refused::Late(format!("no answer within {} ms", self.limits.deadline.as_millis()));
-        let outputs = match tokio::time::timeout(self.limits.deadline, run).await.map_err(|_| late())?? {
+        let outputs = match tokio::time::timeout_at(deadline, run).await.map_err(|_| late())?? {
             Ok(outputs) => outputs,
             Err(Failure::Input(why)) => return Err(Refused::Invalid(why)),
             Err(Failure::Engine(why)) => return Err(Refused::Failed(why)),
@@ -251,5 +280,15 @@ impl Model {
             all.push(at);
         }
         Ok(all)
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
     }
 }
