@@ -7,10 +7,22 @@
 //! Invariant: an engine that was loaded never aborts the process: a backend's panic is caught and
 //! becomes an error of the one request.
 
+pub mod check;
+pub mod load;
+pub mod operators;
 pub mod tensor;
+
+mod external;
+mod gate;
+mod guard;
+mod rten;
+mod tract;
 
 use crate::model::contract::{DType, Shape};
 
+pub use check::{Checked, check};
+pub use load::{load, load_with};
+pub use operators::{Operator, operators};
 pub use tensor::{Data, Tensor};
 
 /// An input or output of a loaded graph.
@@ -86,15 +98,8 @@ impl Engine {
             let (got, want) = (inputs.len(), self.inputs.len());
             return Err(Failure::Input(format!("the model takes {want} inputs, {got} were given")));
         }
-        let run = std::panic::AssertUnwindSafe(|| self.backend.run(inputs));
-        std::panic::catch_unwind(run).unwrap_or_else(|panic| {
-            let what = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no reason was given");
-            let line: String = what.lines().next().unwrap_or_default().chars().take(300).collect();
-            Err(Failure::Engine(format!("the engine ({}) panicked: {line}", self.backend.name())))
+        guard::caught(|| self.backend.run(inputs)).unwrap_or_else(|panic| {
+            Err(Failure::Engine(format!("the engine ({}) panicked: {panic}", self.backend.name())))
         })
     }
 }

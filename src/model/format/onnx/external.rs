@@ -185,7 +185,7 @@ fn external_file(tree: &Tree, folder: &[u8], location: &str, end: u64, reading: 
 }
 
 /// The path in the tree that a location means, where it stays inside the folder of the model.
-fn inside(folder: &[u8], location: &str) -> Option<Vec<u8>> {
+pub(crate) fn inside(folder: &[u8], location: &str) -> Option<Vec<u8>> {
     // Backslashes and drive letters are paths elsewhere.
     if location.is_empty() || location.starts_with('/') || location.contains(['\\', '\0']) {
         return None;

@@ -5,11 +5,11 @@
 //! The other serializations of the same model (ONNX Runtime's `.ort`, JSON, text) are named and not
 //! read.
 
-mod external;
+pub(crate) mod external;
 mod graph;
 mod infer;
 mod ops;
-mod types;
+pub(crate) mod types;
 
 use crate::error::{Result, show_bytes};
 use crate::model::contract::{Contract, Known, Signature, Tensor};

@@ -43,13 +43,13 @@ const ELEMENTS: &[(i64, &str, DType)] = &[
 ];
 
 /// The dtype with ONNX's number.
-pub(super) fn dtype(number: i64) -> Option<DType> {
+pub(crate) fn dtype(number: i64) -> Option<DType> {
     ELEMENTS.iter().find(|(n, ..)| *n == number).map(|(.., d)| *d)
 }
 
 /// One dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Dim {
+pub(crate) enum Dim {
     Size(u64),
     /// Not fixed, but everywhere the same in one graph.
     Named(String),
@@ -58,7 +58,7 @@ pub(super) enum Dim {
 
 /// What a value is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Type {
+pub(crate) enum Type {
     Tensor {
         elem: Option<DType>,
         shape: Option<Vec<Dim>>,
@@ -73,7 +73,7 @@ pub(super) enum Type {
 
 impl Type {
     /// A dense tensor.
-    pub(super) fn tensor(elem: Option<DType>, shape: Option<Vec<Dim>>) -> Self {
+    pub(crate) fn tensor(elem: Option<DType>, shape: Option<Vec<Dim>>) -> Self {
         Self::Tensor { elem, shape, sparse: false }
     }
 
@@ -104,7 +104,7 @@ impl fmt::Display for Type {
 
 /// A `ValueInfoProto`: a name and perhaps a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ValueInfo {
+pub(crate) struct ValueInfo {
     pub name: String,
     pub ty: Option<Type>,
     /// Negative sizes that were met, which are not legal.
@@ -112,7 +112,7 @@ pub(super) struct ValueInfo {
 }
 
 /// Reads a `ValueInfoProto`.
-pub(super) fn value_info(mut message: Message<'_>) -> Result<ValueInfo> {
+pub(crate) fn value_info(mut message: Message<'_>) -> Result<ValueInfo> {
     let mut value = ValueInfo { name: String::new(), ty: None, negative: Vec::new() };
     while let Some(field) = message.next_field()? {
         match field.number {
@@ -125,7 +125,7 @@ pub(super) fn value_info(mut message: Message<'_>) -> Result<ValueInfo> {
 }
 
 /// Reads a `TypeProto`; `None` where it says nothing. The depth of messages bounds the recursion.
-pub(super) fn ty(mut message: Message<'_>, negative: &mut Vec<i64>) -> Result<Option<Type>> {
+pub(crate) fn ty(mut message: Message<'_>, negative: &mut Vec<i64>) -> Result<Option<Type>> {
     let mut found = None;
     while let Some(field) = message.next_field()? {
         match field.number {
@@ -202,7 +202,7 @@ fn shape(mut message: Message<'_>, negative: &mut Vec<i64>) -> Result<Vec<Dim>> 
 }
 
 /// The description of a value for the contract.
-pub(super) fn tensor(value: &ValueInfo, known: Known, reading: &mut Reading) -> Tensor {
+pub(crate) fn tensor(value: &ValueInfo, known: Known, reading: &mut Reading) -> Tensor {
     for size in &value.negative {
         reading.find(
             Severity::Warning,
@@ -222,7 +222,7 @@ pub(super) fn tensor(value: &ValueInfo, known: Known, reading: &mut Reading) -> 
 }
 
 /// Fills what a type says into a tensor of which dtype or shape is not known yet.
-pub(super) fn describe(t: &mut Tensor, ty: &Type, known: Known) {
+pub(crate) fn describe(t: &mut Tensor, ty: &Type, known: Known) {
     if t.dtype.is_none()
         && let Some(dtype) = ty.innermost()
     {

@@ -1,0 +1,80 @@
+//! What tract is trusted with: what it registers, by domain, less what it gets wrong.
+//!
+//! tract looks operators up by their name alone, so that a `Relu` of anybody's own domain would run
+//! as the standard's; here the domain counts. The rest was measured with tract 0.23.9 and the
+//! backend tests of onnx 1.23: tract leaves out attributes that it does not know.
+
+use tract_onnx::pb::NodeProto;
+
+use super::{Facts, Refused, elem, float, int, text};
+use crate::engine::operators::Operator;
+
+/// The operators of `ai.onnx.ml` (onnx/defs/traditionalml); no other domain has these names.
+const LEARNED: &[&str] = &[
+    "ArrayFeatureExtractor",
+    "Binarizer",
+    "CastMap",
+    "CategoryMapper",
+    "DictVectorizer",
+    "FeatureVectorizer",
+    "Imputer",
+    "LabelEncoder",
+    "LinearClassifier",
+    "LinearRegressor",
+    "Normalizer",
+    "OneHotEncoder",
+    "SVMClassifier",
+    "SVMRegressor",
+    "Scaler",
+    "TreeEnsemble",
+    "TreeEnsembleClassifier",
+    "TreeEnsembleRegressor",
+    "ZipMap",
+];
+
+/// Whether tract has an operator at all, where `registered` tells what it has by name.
+pub(in crate::engine) fn has(operator: &Operator, registered: &dyn Fn(&str) -> bool) -> bool {
+    let learned = LEARNED.contains(&operator.name.as_str());
+    let ours = match operator.domain.as_str() {
+        "ai.onnx" => !learned,
+        "ai.onnx.ml" => learned,
+        _ => false,
+    };
+    ours && registered(&operator.name)
+}
+
+/// The operators of a model that tract does not have or gets wrong.
+pub(in crate::engine) fn refused(facts: &Facts<'_>, registered: &dyn Fn(&str) -> bool) -> Refused {
+    let mut refused = Refused::new();
+    for node in facts.nodes() {
+        let operator = facts.operator(node);
+        if !has(&operator, registered) {
+            refused.insert(operator, "tract has no such operator".into());
+        } else if let Some(why) = wrong(facts, node, operator.opset) {
+            refused.insert(operator, format!("tract computes it wrongly {why}"));
+        }
+    }
+    refused
+}
+
+/// When tract gets a node wrong.
+fn wrong(facts: &Facts<'_>, node: &NodeProto, opset: i64) -> Option<&'static str> {
+    let unsigned = [elem::UINT8, elem::UINT16, elem::UINT32, elem::UINT64];
+    let (found, why) = match node.op_type.as_str() {
+        // Signed integers came with opset 28.
+        "BitShift" => (
+            opset >= 28 && facts.input(node, 0).dtype.is_none_or(|d| !unsigned.contains(&d)),
+            "for signed integers",
+        ),
+        "Celu" => (
+            facts.dtypes.contains(&elem::FLOAT16) && float(node, "alpha").is_some_and(|a| a != 1.0),
+            "in float16 with an alpha",
+        ),
+        "GRU" | "LSTM" | "RNN" => (text(node, "direction") == b"reverse", "in reverse"),
+        "SpaceToDepth" => (text(node, "mode") == b"CRD", "in mode CRD"),
+        "Swish" => (float(node, "alpha").is_some_and(|a| a != 1.0), "with an alpha"),
+        "Dropout" => (int(node, "is_test") == Some(0), "in training"),
+        _ => (false, ""),
+    };
+    found.then_some(why)
+}

@@ -1,0 +1,447 @@
+//! The survey of a model file: which operators it uses, which values it takes and gives, which files
+//! it names, and whether what it claims about sizes can be true.
+//!
+//! It is read with floe's own bounded reader before any engine sees the file, so that the engines
+//! meet neither messages that are nested without end nor tensors that claim more than the file
+//! holds. It is not the contract ([`crate::model::format`] reads that) and judges no operator
+//! ([`super::gate`] does).
+//!
+//! Invariant: what was surveyed nests at most [`MAX_DEPTH`](crate::model::pb::MAX_DEPTH) messages
+//! deep, and each of its tensors is as large as it says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+
+use crate::error::{At, Error, Kind, Result, show_bytes};
+use crate::model::format::onnx::types::{Dim, Type, ValueInfo, value_info};
+use crate::model::pb::{Input, Message, Source, Value};
+
+/// The longest name of an operator, a domain or a value.
+const MAX_TEXT: usize = 64 << 10;
+/// The most names of each kind that a model may have.
+const MAX_NAMES: usize = 1_000_000;
+/// The most dimensions of a tensor.
+const MAX_RANK: usize = 64;
+/// The longest name of a dimension, which an engine parses as an expression, by recursion.
+const MAX_DIM_NAME: usize = 1024;
+/// How deep parentheses may nest in the name of a dimension.
+const MAX_DIM_DEPTH: usize = 16;
+/// The most bytes that are read of a file which is not in memory: names and structure, not weights.
+const BUDGET: u64 = 256 << 20;
+
+/// An operator with the version of its set.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Operator {
+    /// Whose it is; the standard's own is `ai.onnx`.
+    pub domain: String,
+    /// What it is called.
+    pub name: String,
+    /// The version of the operator set that the model asks for; 0 where it does not say.
+    pub opset: i64,
+}
+
+impl fmt::Display for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (domain, name) = (show_bytes(self.domain.as_bytes()), show_bytes(self.name.as_bytes()));
+        write!(f, "{domain}.{name} (opset {})", self.opset)
+    }
+}
+
+/// A piece of a file beside the model in which a weight lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// The file, as the model names it.
+    pub location: String,
+    /// Where it begins.
+    pub offset: u64,
+    /// How many bytes it says it has.
+    pub length: Option<u64>,
+    /// How many bytes the weight has; 0 where its type is not known.
+    pub size: u64,
+}
+
+/// What a model file has in it.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// Inner graphs and local functions included.
+    pub operators: BTreeSet<Operator>,
+    /// What the main graph takes, weights that may be overridden left out.
+    pub inputs: Vec<ValueInfo>,
+    /// What the main graph gives.
+    pub outputs: Vec<ValueInfo>,
+    /// Which operator of the main graph makes an output, by the output's name.
+    pub makers: BTreeMap<String, (String, String)>,
+    /// Weights in other files.
+    pub pieces: Vec<Piece>,
+}
+
+/// The operators of a model file, those of inner graphs and of local functions included.
+///
+/// The names of local functions are among them, where they are called.
+///
+/// # Errors
+///
+/// [`Kind::Io`] when the file cannot be read, [`Kind::Model`] when it is no ONNX model or claims
+/// what it does not hold.
+pub fn operators(file: &Path) -> Result<BTreeSet<Operator>> {
+    let content = OnDisk::open(file)?;
+    Ok(survey(&content, BUDGET)?.operators)
+}
+
+/// A file that is read in pieces.
+struct OnDisk {
+    file: File,
+    size: u64,
+    path: std::path::PathBuf,
+}
+
+impl OnDisk {
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).at("open", path)?;
+        let size = file.metadata().at("look at", path)?.len();
+        Ok(Self { file, size, path: path.to_owned() })
+    }
+}
+
+impl Source for OnDisk {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let mut done = 0;
+        while done < buf.len() {
+            let rest = buf.get_mut(done..).unwrap_or_default();
+            match std::os::unix::fs::FileExt::read_at(&self.file, rest, offset + done as u64)
+                .at("read", &self.path)?
+            {
+                0 => break,
+                n => done += n,
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// Surveys a model, of which at most `budget` bytes are read.
+pub(super) fn survey(source: &dyn Source, budget: u64) -> Result<Survey> {
+    let input = Input::new(source, budget);
+    let mut walk = Walk::default();
+    let mut graph = None;
+    let mut opsets = BTreeMap::new();
+    let mut functions = Vec::new();
+    let mut message = input.message();
+    while let Some(field) = message.next_field()? {
+        match field.number {
+            7 => graph = Some(field.message()?),
+            8 => {
+                let (domain, version) = opset(field.message()?)?;
+                opsets.insert(domain, version);
+            }
+            20 => walk.training(field.message()?)?,
+            25 => {
+                bounded(functions.len(), "functions")?;
+                functions.push(field.message()?);
+            }
+            _ => {}
+        }
+    }
+    let Some(graph) = graph else { return Err(Error::new(Kind::Model, "the ONNX model has no graph")) };
+    walk.opsets = opsets;
+    walk.graph(graph, true)?;
+    for function in functions {
+        walk.function(function)?;
+    }
+    let mut survey = walk.survey;
+    survey.inputs.retain(|v| !walk.weights.contains(&v.name));
+    // Only what makes an output is worth keeping.
+    let outputs: BTreeSet<&str> = survey.outputs.iter().map(|v| v.name.as_str()).collect();
+    survey.makers.retain(|name, _| outputs.contains(name.as_str()));
+    Ok(survey)
+}
+
+fn bounded(n: usize, what: &str) -> Result<()> {
+    if n < MAX_NAMES {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Model, format!("the ONNX model has more than {MAX_NAMES} {what}")))
+}
+
+/// The name of a domain; the standard's own may be written in two ways.
+pub(super) fn domain(name: &str) -> &str {
+    if name.is_empty() { "ai.onnx" } else { name }
+}
+
+fn opset(mut message: Message<'_>) -> Result<(String, i64)> {
+    let (mut name, mut version) = (String::new(), 0);
+    while let Some(field) = message.next_field()? {
+        match field.number {
+            1 => name = field.text(MAX_TEXT)?,
+            2 => version = field.int()?,
+            _ => {}
+        }
+    }
+    Ok((domain(&name).to_owned(), version))
+}
+
+/// On the way through all graphs.
+#[derive(Default)]
+struct Walk {
+    survey: Survey,
+    opsets: BTreeMap<String, i64>,
+    /// Names of the main graph's weights.
+    weights: BTreeSet<String>,
+}
+
+impl Walk {
+    /// The recursion of graphs in nodes is bounded by the depth of messages.
+    fn graph(&mut self, mut message: Message<'_>, main: bool) -> Result<()> {
+        while let Some(field) = message.next_field()? {
+            match field.number {
+                1 => self.node(field.message()?, main)?,
+                5 => {
+                    let name = self.weight(field.message()?)?;
+                    self.keep_weight(name, main)?;
+                }
+                15 => {
+                    let name = self.sparse(field.message()?)?;
+                    self.keep_weight(name, main)?;
+                }
+                11..=13 => {
+                    let value = value_info(field.message()?)?;
+                    dims_are_tame(&value)?;
+                    let list = match field.number {
+                        11 => &mut self.survey.inputs,
+                        _ => &mut self.survey.outputs,
+                    };
+                    if main && field.number != 13 {
+                        bounded(list.len(), "inputs or outputs")?;
+                        list.push(value);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_weight(&mut self, name: String, main: bool) -> Result<()> {
+        if main {
+            bounded(self.weights.len(), "weights")?;
+            self.weights.insert(name);
+        }
+        Ok(())
+    }
+
+    /// The graphs for initialization and for a step of a training; the engines read them too.
+    fn training(&mut self, mut message: Message<'_>) -> Result<()> {
+        let mut apart = Self::default();
+        while let Some(field) = message.next_field()? {
+            if matches!(field.number, 1 | 2) {
+                apart.graph(field.message()?, false)?;
+            }
+        }
+        self.survey.pieces.append(&mut apart.survey.pieces);
+        Ok(())
+    }
+
+    fn function(&mut self, mut message: Message<'_>) -> Result<()> {
+        let mut opsets = BTreeMap::new();
+        let mut rest = message;
+        while let Some(field) = rest.next_field()? {
+            if field.number == 9 {
+                let (domain, version) = opset(field.message()?)?;
+                opsets.insert(domain, version);
+            }
+        }
+        let outer = std::mem::replace(&mut self.opsets, opsets);
+        while let Some(field) = message.next_field()? {
+            match field.number {
+                7 => self.node(field.message()?, false)?,
+                11 => self.attribute(field.message()?)?,
+                12 => dims_are_tame(&value_info(field.message()?)?)?,
+                _ => {}
+            }
+        }
+        self.opsets = outer;
+        Ok(())
+    }
+
+    fn node(&mut self, mut message: Message<'_>, main: bool) -> Result<()> {
+        let (mut name, mut space) = (String::new(), String::new());
+        let mut outputs = Vec::new();
+        while let Some(field) = message.next_field()? {
+            match field.number {
+                2 if main => {
+                    bounded(outputs.len(), "outputs of a node")?;
+                    outputs.push(field.text(MAX_TEXT)?);
+                }
+                4 => name = field.text(MAX_TEXT)?,
+                5 => self.attribute(field.message()?)?,
+                7 => space = field.text(MAX_TEXT)?,
+                _ => {}
+            }
+        }
+        let space = domain(&space).to_owned();
+        let opset = self.opsets.get(&space).copied().unwrap_or(0);
+        for output in outputs {
+            bounded(self.survey.makers.len(), "values")?;
+            self.survey.makers.insert(output, (space.clone(), name.clone()));
+        }
+        bounded(self.survey.operators.len(), "operators")?;
+        self.survey.operators.insert(Operator { domain: space, name, opset });
+        Ok(())
+    }
+
+    fn attribute(&mut self, mut message: Message<'_>) -> Result<()> {
+        while let Some(field) = message.next_field()? {
+            match field.number {
+                5 | 10 => drop(self.weight(field.message()?)?),
+                6 | 11 => self.graph(field.message()?, false)?,
+                22 | 23 => drop(self.sparse(field.message()?)?),
+                // Numbers, of which there may be millions, are not looked at one by one.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The values carry the name of the whole.
+    fn sparse(&mut self, mut message: Message<'_>) -> Result<String> {
+        let mut name = String::new();
+        while let Some(field) = message.next_field()? {
+            match field.number {
+                1 => name = self.weight(field.message()?)?,
+                2 => drop(self.weight(field.message()?)?),
+                _ => {}
+            }
+        }
+        Ok(name)
+    }
+
+    /// Checks a `TensorProto` and returns its name.
+    fn weight(&mut self, mut message: Message<'_>) -> Result<String> {
+        let (mut name, mut dims, mut dtype) = (String::new(), Vec::new(), 0);
+        let (mut raw, mut typed, mut elsewhere) = (None, 0u64, false);
+        let mut entries = BTreeMap::new();
+        while let Some(field) = message.next_field()? {
+            match field.number {
+                1 => field.append_ints(&mut dims, MAX_RANK)?,
+                2 => dtype = field.int()?,
+                8 => name = field.text(MAX_TEXT)?,
+                9 => raw = Some(field.span()?.size()),
+                // The typed lists; an element has at least one byte in each of them.
+                4..=7 | 10 | 11 => {
+                    typed = typed.saturating_add(match field.value {
+                        Value::Bytes(span) => span.size().max(1),
+                        _ => 8,
+                    });
+                }
+                13 if entries.len() < 64 => {
+                    let (key, value) = entry(field.message()?)?;
+                    entries.insert(key, value);
+                }
+                14 => elsewhere = field.int()? == 1,
+                _ => {}
+            }
+        }
+        let shown = show_bytes(name.as_bytes());
+        let elements = dims
+            .iter()
+            .try_fold(1u64, |n, d| u64::try_from(*d).ok().and_then(|d| n.checked_mul(d)))
+            .filter(|n| *n <= isize::MAX as u64 / 16)
+            .ok_or_else(|| {
+                let text = format!("the weight `{shown}` cannot have the shape {dims:?}");
+                Error::new(Kind::Model, text)
+            })?;
+        let size = width(dtype).map(|bits| elements * bits / 8);
+        if elsewhere && raw.is_none_or(|n| n == 0) {
+            bounded(self.survey.pieces.len(), "weights in other files")?;
+            let number = |key: &str| -> Result<Option<u64>> {
+                let parsed = entries.get(key).map(|text| text.parse::<u64>()).transpose();
+                parsed.map_err(|_| {
+                    Error::new(Kind::Model, format!("the {key} of the weight `{shown}` is not a number"))
+                })
+            };
+            self.survey.pieces.push(Piece {
+                location: entries.get("location").cloned().unwrap_or_default(),
+                offset: number("offset")?.unwrap_or(0),
+                length: number("length")?,
+                size: size.unwrap_or(0),
+            });
+            return Ok(name);
+        }
+        let wrong = match (raw.filter(|n| *n > 0), size) {
+            (Some(raw), Some(size)) if width(dtype).is_some_and(|bits| bits >= 8) => raw != size,
+            // Elements of less than a byte, of which two or four share one.
+            (Some(raw), _) => raw.saturating_mul(4) < elements,
+            (None, _) => typed.saturating_mul(4) < elements,
+        };
+        if wrong {
+            let found = raw.unwrap_or(0).max(typed);
+            return Err(Error::new(
+                Kind::Model,
+                format!("the weight `{shown}` has the shape {dims:?} and {found} bytes, which do not fit"),
+            ));
+        }
+        Ok(name)
+    }
+}
+
+/// A `StringStringEntryProto`.
+fn entry(mut message: Message<'_>) -> Result<(String, String)> {
+    let (mut key, mut value) = (String::new(), String::new());
+    while let Some(field) = message.next_field()? {
+        match field.number {
+            1 => key = field.text(MAX_TEXT)?,
+            2 => value = field.text(MAX_TEXT)?,
+            _ => {}
+        }
+    }
+    Ok((key, value))
+}
+
+/// Bits of an element in raw form, by ONNX's number of its type (onnx/onnx.proto); strings have none.
+fn width(dtype: i64) -> Option<u64> {
+    Some(match dtype {
+        1 | 6 | 12 => 32,
+        2 | 3 | 9 | 17..=20 | 24 => 8,
+        4 | 5 | 10 | 16 => 16,
+        7 | 11 | 13 | 14 => 64,
+        15 => 128,
+        21..=23 => 4,
+        25 | 26 => 2,
+        _ => return None,
+    })
+}
+
+/// Refuses names of dimensions that would send a parser of expressions deep.
+fn dims_are_tame(value: &ValueInfo) -> Result<()> {
+    let mut ty = value.ty.as_ref();
+    while let Some(now) = ty {
+        ty = match now {
+            Type::Sequence(inner) | Type::Map(_, inner) | Type::Optional(inner) => Some(inner),
+            Type::Tensor { shape: Some(dims), .. } => {
+                let names = dims.iter().filter_map(|d| if let Dim::Named(n) = d { Some(n) } else { None });
+                for name in names {
+                    let nested = name.matches(['(', '-']).count();
+                    if name.len() > MAX_DIM_NAME || nested > MAX_DIM_DEPTH {
+                        return Err(Error::new(
+                            Kind::Model,
+                            format!(
+                                "the value `{}` has a dimension whose name is no name: {} bytes, {nested} levels",
+                                show_bytes(value.name.as_bytes()),
+                                name.len()
+                            ),
+                        ));
+                    }
+                }
+                None
+            }
+            _ => None,
+        };
+    }
+    Ok(())
+}
