@@ -242,11 +242,12 @@ fn address(listener: &TcpListener) -> Result<SocketAddr> {
 /// The version that a model id stands for.
 fn version(model_id: Option<&str>) -> Result<String> {
     let Some(id) = model_id else { return Ok(NO_VERSION.to_owned()) };
+    let hex = id.strip_prefix("sha256:").unwrap_or(id);
     let digits =
-        id.get(..VERSION_DIGITS).filter(|d| d.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
+        hex.get(..VERSION_DIGITS).filter(|d| d.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
     digits.map(str::to_owned).ok_or_else(|| {
         let shown = show_bytes(id.as_bytes());
-        Error::new(Kind::Usage, format!("expected a model id, hexadecimal digits, found `{shown}`"))
+        Error::new(Kind::Usage, format!("expected a model id, `sha256:` and hexadecimal digits, found `{shown}`"))
             .hint("`floe inspect` shows an image's; the image sets it in FLOE_MODEL_ID")
     })
 }
@@ -258,8 +259,10 @@ mod tests {
     #[test]
     fn the_version_is_the_beginning_of_the_model_id() {
         assert_eq!(version(None).unwrap(), "dev");
-        assert_eq!(version(Some(&"0123456789abcdef".repeat(4))).unwrap(), "0123456789abcdef");
-        for odd in ["", "0123", "0123456789ABCDEF", "0123456789abcdeé", "sha256:0123456789"] {
+        let id = "0123456789abcdef".repeat(4);
+        assert_eq!(version(Some(&id)).unwrap(), "0123456789abcdef");
+        assert_eq!(version(Some(&format!("sha256:{id}"))).unwrap(), "0123456789abcdef");
+        for odd in ["", "0123", "0123456789ABCDEF", "0123456789abcdeé", "sha256:0123456789", "sha512:0123456789abcdef0123"] {
             assert_eq!(version(Some(odd)).unwrap_err().kind(), Kind::Usage, "{odd}");
         }
     }
