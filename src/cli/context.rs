@@ -159,6 +159,12 @@ impl Context {
         files
     }
 
+    /// The model's name and id, as an image gives them to what serves it.
+    pub(crate) fn served(&self) -> (Option<String>, Option<String>) {
+        let text = |name| path(name).map(|v| v.to_string_lossy().into_owned());
+        (text("FLOE_MODEL_NAME"), text("FLOE_MODEL_ID"))
+    }
+
     /// When the image was made: `SOURCE_DATE_EPOCH`, in seconds since 1970.
     pub(crate) fn source_date_epoch(&self) -> Result<Option<u64>> {
         let Some(text) = env::var_os("SOURCE_DATE_EPOCH").filter(|t| !t.is_empty()) else { return Ok(None) };

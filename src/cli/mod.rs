@@ -7,6 +7,7 @@ mod mistake;
 mod output;
 mod progress;
 mod report;
+mod values;
 
 use std::process::ExitCode;
 
@@ -28,7 +29,7 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let context = Context::new(&cli.global, matches!(cli.command, Command::Build(_)));
+    let context = Context::new(&cli.global, matches!(cli.command, Command::Build(_) | Command::Serve(_)));
     let result = run(&cli.command, &context);
     context.finish();
     match result {
@@ -46,6 +47,7 @@ fn run(command: &Command, context: &Context) -> Result<()> {
     match command {
         Command::Build(args) => cmd::build::run(args, context),
         Command::Infer(args) => cmd::infer::run(args, context),
+        Command::Serve(args) => cmd::serve::run(args, context),
         Command::Models(args) => cmd::models::run(args, context),
         Command::Versions(args) => cmd::versions::run(args, context),
         Command::Inspect(args) => cmd::inspect::run(args, context),

@@ -10,8 +10,17 @@ pub mod bodies;
 pub mod check;
 pub mod datatype;
 pub mod grpc;
+pub mod listen;
+pub mod locate;
 pub mod metrics;
 pub mod model;
+mod patient;
+pub mod rest;
+pub mod run;
+#[cfg(test)]
+mod tests;
 
 pub use metrics::Metrics;
 pub use model::{Infer, Inferred, Limits, Model, Refused};
+pub use patient::Patience;
+pub use run::{Options, run};

@@ -292,3 +292,13 @@ impl Model {
         Ok(all)
     }
 }
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
+    }
+}

@@ -7,5 +7,6 @@ pub(super) mod inspect;
 pub(super) mod man;
 pub(super) mod models;
 pub(super) mod schema;
+pub(super) mod serve;
 pub(super) mod versions;
 pub(super) mod which;
