@@ -102,12 +102,37 @@ mod tests {
     };
     use super::*;
     use bytes::Bytes;
+    use proptest::prelude::*;
     use prost::Message;
 
     const SMALL: Bounds = Bounds { inputs: 1, outputs: 1 };
 
     fn check(request: &ModelInferRequest) -> Result<(), String> {
         SMALL.check(&request.encode_to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn what_passes_stays_small(
+            pieces in prop::collection::vec(
+                prop_oneof![
+                    prop::collection::vec(any::<u8>(), 0..6),
+                    Just(b"\x2a\0".to_vec()),
+                    Just(b"\x2a\x03\x1a\x01\x01".to_vec()),
+                    Just(b"\x32\0".to_vec()),
+                    Just(b"\x3a\0".to_vec()),
+                    Just(b"\x22\x03\x0a\x01a".to_vec()),
+                ],
+                0..60,
+            ),
+        ) {
+            let bytes = pieces.concat();
+            if let (Ok(()), Ok(request)) = (SMALL.check(&bytes), ModelInferRequest::decode(bytes.as_slice())) {
+                prop_assert!(request.inputs.len() <= 33 && request.outputs.len() <= 33);
+                prop_assert!(request.raw_input_contents.len() <= 33);
+                prop_assert!(request.inputs.iter().all(|i| i.shape.len() <= DIMS));
+            }
+        }
     }
 
     #[test]

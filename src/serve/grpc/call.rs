@@ -194,25 +194,27 @@ pub(super) fn decode<M: Message + Default>(message: Bytes) -> Result<M, Status> 
     M::decode(message).map_err(|e| invalid(format!("the message is not what the method takes: {e}")))
 }
 
-/// Writes a message with its five bytes before it, after taking room for it.
+/// Writes a message with its five bytes before it, and waits for room for that.
+///
+/// The message may share memory with the request; it is gone before the waiting begins, so that
+/// nobody who holds room waits for more.
 ///
 /// # Errors
 ///
 /// When it is longer than gRPC can say.
-pub(super) async fn encode<M: Message>(message: &M, bodies: &Bodies) -> Result<Bytes, Status> {
+pub(super) async fn encode<M: Message>(message: M, bodies: &Bodies) -> Result<Bytes, Status> {
     let length = message.encoded_len();
     let Ok(said) = u32::try_from(length) else {
-        return Err(status(Refused::Failed(format!(
-            "the answer has {length} bytes, at most {} can be sent",
-            u32::MAX
-        ))));
+        let most = u32::MAX;
+        let why = format!("the answer has {length} bytes, at most {most} can be sent");
+        return Err(status(Refused::Failed(why)));
     };
-    let room = bodies.room(length).await;
     let mut out = BytesMut::with_capacity(length.saturating_add(PREFIX));
     out.put_u8(0);
     out.put_u32(said);
     message.encode_raw(&mut out);
-    Ok(room.hold(out.freeze()))
+    drop(message);
+    Ok(bodies.room(out.len()).await.hold(out.freeze()))
 }
 
 /// An answer with one message, which was given its five bytes, and the status OK.
@@ -240,4 +242,73 @@ pub(super) async fn contained<F: Future>(future: F) -> Result<F::Output, Status>
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c46_refusals_have_the_codes_of_grpc() {
+        let text = || "why".to_owned();
+        for (refused, code) in [
+            (Refused::Invalid(text()), "INVALID_ARGUMENT"),
+            (Refused::Missing(text()), "NOT_FOUND"),
+            (Refused::TooLarge(text()), "RESOURCE_EXHAUSTED"),
+            (Refused::Busy(text()), "UNAVAILABLE"),
+            (Refused::Stopping(text()), "UNAVAILABLE"),
+            (Refused::Late(text()), "DEADLINE_EXCEEDED"),
+            (Refused::Failed(text()), "INTERNAL"),
+        ] {
+            let status = status(refused);
+            assert_eq!((name(status.code()), status.message()), (code, "why"));
+        }
+    }
+
+    #[test]
+    fn c46_a_callers_patience_has_six_units() {
+        let patience = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", HeaderValue::from_static(value));
+            patience(&headers).map_err(|e| e.code())
+        };
+        for (value, wanted) in [
+            ("2H", Duration::from_secs(7200)),
+            ("3M", Duration::from_secs(180)),
+            ("99999999S", Duration::from_secs(99_999_999)),
+            ("20m", Duration::from_millis(20)),
+            ("5u", Duration::from_micros(5)),
+            ("0n", Duration::ZERO),
+        ] {
+            assert_eq!(patience(value), Ok(Some(wanted)), "{value}");
+        }
+        for value in ["", "S", "100000000S", "1", "1s", "+1S"] {
+            assert_eq!(patience(value), Err(Code::InvalidArgument), "{value}");
+        }
+    }
+
+    #[test]
+    fn c46_only_grpc_in_protobuf_is_grpc() {
+        let is = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(value));
+            is_grpc(&headers)
+        };
+        assert!(["application/grpc", "application/grpc+proto", "application/grpc; x=y"].into_iter().all(is));
+        let others = [
+            "",
+            "application/json",
+            "application/grpc+json",
+            "application/grpc-web",
+            "text/application/grpc",
+        ];
+        assert!(!others.into_iter().any(is));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_the_one_calls() {
+        let status = contained(async { panic!("a reason that stays inside") }).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (Code::Internal, "the server failed at this request"));
+        assert_eq!(contained(async { 7 }).await.unwrap(), 7);
+    }
 }

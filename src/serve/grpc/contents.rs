@@ -52,7 +52,8 @@ fn field_name(number: u64) -> Option<&'static str> {
 /// # Errors
 ///
 /// When they cannot, or the type has no typed form.
-pub(super) fn cost(dtype: DType, elements: usize, found: usize) -> Result<usize, String> {
+pub(super) fn cost(dtype: DType, elements: usize, contents: &[u8]) -> Result<usize, String> {
+    let found = contents.len();
     if field(dtype).is_none() {
         let word = datatype::word(dtype).unwrap_or_default();
         return Err(format!("expected {word} in raw input contents, which is its only form, found contents"));
@@ -69,7 +70,11 @@ pub(super) fn cost(dtype: DType, elements: usize, found: usize) -> Result<usize,
             "expected {elements} elements, found contents of {found} bytes, which hold fewer"
         ));
     }
-    Ok(elements.saturating_mul(each))
+    let cost = elements.saturating_mul(each);
+    // Floating point that lies in one piece is taken as it is.
+    let whole =
+        matches!(Fields::of(contents).next(), Ok(Some((6 | 7, Value::Bytes(all)))) if all.len() == cost);
+    Ok(if whole { 0 } else { cost })
 }
 
 /// Reads the elements out of an `InferTensorContents`.

@@ -139,33 +139,33 @@ impl Service {
         match method.unwrap_or_default() {
             "ServerLive" => {
                 let ServerLiveRequest {} = self.small(body).await?;
-                self.reply(&ServerLiveResponse { live: true }).await
+                self.reply(ServerLiveResponse { live: true }).await
             }
             "ServerReady" => {
                 let ServerReadyRequest {} = self.small(body).await?;
-                self.reply(&ServerReadyResponse { ready: self.model.is_ready() }).await
+                self.reply(ServerReadyResponse { ready: self.model.is_ready() }).await
             }
             "ModelReady" => {
                 let ModelReadyRequest { name, version } = self.small(body).await?;
                 self.is(&name, &version)?;
-                self.reply(&ModelReadyResponse { ready: self.model.is_ready() }).await
+                self.reply(ModelReadyResponse { ready: self.model.is_ready() }).await
             }
             "ServerMetadata" => {
                 let ServerMetadataRequest {} = self.small(body).await?;
                 let (name, version) = ("floe".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
                 // Of the server, whichever protocol asks.
                 let extensions = vec!["binary_tensor_data".to_owned()];
-                self.reply(&ServerMetadataResponse { name, version, extensions }).await
+                self.reply(ServerMetadataResponse { name, version, extensions }).await
             }
             "ModelMetadata" => {
                 let ModelMetadataRequest { name, version } = self.small(body).await?;
                 self.is(&name, &version)?;
-                self.reply(&self.metadata()).await
+                self.reply(self.metadata()).await
             }
             "ModelInfer" => {
                 let message = call::receive(body, self.model.limits().body, self.model.bodies()).await?;
                 let answer = self.infer(message).await?;
-                self.reply(&answer).await
+                self.reply(answer).await
             }
             _ => Err(Status::unimplemented(format!(
                 "there is no method `{}` here",
@@ -178,7 +178,7 @@ impl Service {
         call::decode(call::receive(body, SMALL, self.model.bodies()).await?)
     }
 
-    async fn reply<M: Message>(&self, message: &M) -> Result<Bytes, Status> {
+    async fn reply<M: Message>(&self, message: M) -> Result<Bytes, Status> {
         call::encode(message, self.model.bodies()).await
     }
 

@@ -81,7 +81,7 @@ pub(super) fn look(inputs: Vec<InferInputTensor>, raw: Vec<Bytes>) -> Result<Giv
         let cost = if is_raw {
             raw_cost(dtype, elements, bytes.len())
         } else {
-            contents::cost(dtype, elements, bytes.len())
+            contents::cost(dtype, elements, &bytes)
         };
         let cost = cost.map_err(|e| at(&input.name, e))?;
         given.cost = given.cost.saturating_add(cost);

@@ -218,12 +218,17 @@ fn c46_raw_contents_of_the_wrong_length_are_refused() {
 }
 
 #[test]
-fn raw_numbers_share_the_memory_of_the_message() {
+fn numbers_share_the_memory_of_the_message() {
     let bytes = Bytes::from(vec![7u8; 64]);
     let given = look(vec![input("FP32", &[16], None)], vec![bytes.clone()]).unwrap();
     assert_eq!(given.cost, 0);
     let Data::Fixed(kept) = given.tensors().unwrap().remove(0).1.into_data() else { panic!("numbers") };
     assert_eq!(kept.as_ptr(), bytes.as_ptr());
+    let contents = InferTensorContents { fp32_contents: vec![1.5; 16], ..Default::default() };
+    let given = look(vec![input("FP32", &[16], Some(contents))], Vec::new()).unwrap();
+    assert_eq!(given.cost, 0);
+    let contents = InferTensorContents { int64_contents: vec![1; 16], ..Default::default() };
+    assert_eq!(look(vec![input("INT64", &[16], Some(contents))], Vec::new()).unwrap().cost, 128);
 }
 
 #[test]

@@ -256,6 +256,38 @@ async fn c46_an_answer_is_raw_where_the_request_was() {
 }
 
 #[tokio::test]
+async fn c46_long_typed_contents_are_read() {
+    let server = Server::start(echo(DType::Int64, limits())).await;
+    let mut client = server.client().await;
+    let n = 100_000;
+    let contents = InferTensorContents { int64_contents: (0..2 * n).collect(), ..Default::default() };
+    let request = ModelInferRequest {
+        model_name: "m".into(),
+        inputs: vec![InferInputTensor {
+            name: "x".into(),
+            datatype: "INT64".into(),
+            shape: vec![n, 2],
+            contents: Some(contents.encode_to_vec().into()),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let answer = client.infer(&request).await.unwrap();
+    assert_eq!(answer.outputs[0].contents, Some(contents));
+    // Numbers of one byte each on the wire, for which there is never enough memory.
+    let small = Limits { bodies: 1 << 20, ..limits() };
+    let server = Server::start(echo(DType::Int64, small)).await;
+    let mut client = server.client().await;
+    let contents = InferTensorContents { int64_contents: vec![0; 400_000], ..Default::default() };
+    let mut request = request;
+    request.inputs[0].shape = vec![200_000, 2];
+    request.inputs[0].contents = Some(contents.encode_to_vec().into());
+    let (code, text) = client.infer(&request).await.unwrap_err();
+    assert_eq!(code, 8, "{text}");
+    assert!(text.contains("needs 3200000 bytes of memory"), "{text}");
+}
+
+#[tokio::test]
 async fn c46_what_breaks_the_contract_is_told_with_expected_and_found() {
     let server = Server::start(echo(DType::Float32, limits())).await;
     let mut client = server.client().await;
