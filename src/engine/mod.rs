@@ -18,6 +18,9 @@ mod guard;
 mod rten;
 mod tract;
 
+#[cfg(test)]
+mod tests;
+
 use crate::model::contract::{DType, Shape};
 
 pub use check::{Checked, check};

@@ -71,10 +71,27 @@ fn wrong(facts: &Facts<'_>, node: &NodeProto, opset: i64) -> Option<&'static str
             "in float16 with an alpha",
         ),
         "GRU" | "LSTM" | "RNN" => (text(node, "direction") == b"reverse", "in reverse"),
+        "Mod" => (is_float_mod(facts, node), "for a zero below zero"),
+        // The largest of nothing but negative infinities is the lowest finite number there.
+        "ReduceMax" | "ReduceMin" => (infinite(facts), "where infinities are compared"),
         "SpaceToDepth" => (text(node, "mode") == b"CRD", "in mode CRD"),
         "Swish" => (float(node, "alpha").is_some_and(|a| a != 1.0), "with an alpha"),
         "Dropout" => (int(node, "is_test") == Some(0), "in training"),
         _ => (false, ""),
     };
     found.then_some(why)
+}
+
+/// Whether a node is a modulo of fractions by Python's rule, which keeps the sign of the divisor.
+pub(super) fn is_float_mod(facts: &Facts<'_>, node: &NodeProto) -> bool {
+    let floats = [elem::FLOAT, elem::FLOAT16, elem::DOUBLE];
+    int(node, "fmod").unwrap_or(0) == 0 && facts.input(node, 0).dtype.is_some_and(|d| floats.contains(&d))
+}
+
+/// Whether a constant of the model is infinite, as those of masks are.
+fn infinite(facts: &Facts<'_>) -> bool {
+    let is_infinite = |bytes: &[u8; 4]| f32::from_le_bytes(*bytes).is_infinite();
+    facts.weights().iter().filter(|(_, w)| w.data_type == elem::FLOAT).any(|(_, w)| {
+        w.float_data.iter().any(|f| f.is_infinite()) || w.raw_data.as_chunks::<4>().0.iter().any(is_infinite)
+    })
 }

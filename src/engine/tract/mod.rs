@@ -50,7 +50,8 @@ pub(super) fn framework() -> Onnx {
 
 /// Parses a model whose weights in other files were checked to lie in `folder`.
 pub(super) fn parse(framework: &Onnx, proto: &ModelProto, folder: &Path) -> Result<InferenceModel, String> {
-    let ParseResult { model, unresolved_inputs, .. } = framework.parse(proto, folder.to_str()).map_err(told)?;
+    let ParseResult { model, unresolved_inputs, .. } =
+        framework.parse(proto, folder.to_str()).map_err(told)?;
     if unresolved_inputs.is_empty() {
         return Ok(model);
     }
@@ -66,7 +67,20 @@ fn told(e: impl Into<tract_onnx::prelude::TractError>) -> String {
 fn plan(model: InferenceModel) -> Result<Plan, String> {
     let typed = model.into_typed().map_err(told)?;
     let plain = typed.into_decluttered().map_err(told)?;
-    plain.into_optimized().and_then(IntoRunnable::into_runnable).map_err(told)
+    let plan = plain.into_optimized().and_then(IntoRunnable::into_runnable).map_err(told)?;
+    alive(&plan)?;
+    Ok(plan)
+}
+
+/// Refuses a plan with symbols that tract itself forgot: it would panic, or take any size for right.
+fn alive(plan: &Plan) -> Result<(), String> {
+    for node in plan.model().nodes() {
+        let dims = node.outputs.iter().flat_map(|o| o.fact.shape.iter());
+        if dims.flat_map(|d| d.symbols()).any(|s| s.scope().is_none()) {
+            return Err(line(&format!("tract loses the size of what `{}` gives", node.name)));
+        }
+    }
+    Ok(())
 }
 
 /// What tract found out about the outputs of a plan.
