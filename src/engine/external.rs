@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::operators::Piece;
+use super::claims::Piece;
 use crate::error::{At, Error, Kind, Result, show_bytes};
 use crate::model::format::onnx::external::inside;
 

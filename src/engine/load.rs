@@ -306,8 +306,16 @@ fn fixed(
             Err(e) => why = why.or(Some(e)),
         }
     }
-    // A model that fits none of them would fail at its first request.
-    Err(why.unwrap_or_else(|| "no shapes fit its inputs".into()))
+    let open = |p: &Port| p.shape.as_ref().is_none_or(|s| s.iter().any(Option::is_none));
+    let why = why.unwrap_or_else(|| "no shapes fit its inputs".into());
+    // Shapes that fit may be others, as those of a state are; whatever else is wrong stays wrong.
+    if !inputs.iter().any(open) || !why.contains("unify") || why.contains("datum_type") {
+        return Err(why);
+    }
+    let ports: Result<Vec<Port>> = outputs.iter().map(|o| o.port(None)).collect();
+    let ports = ports.map_err(|e| e.message().to_owned())?;
+    let backend = backend.giving(dtypes(&ports));
+    Ok(Engine::new(inputs.to_vec(), ports, Box::new(backend)))
 }
 
 /// A shape for an input, with one size for all dimensions that are not known.

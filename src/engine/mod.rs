@@ -12,6 +12,7 @@ pub mod load;
 pub mod operators;
 pub mod tensor;
 
+mod claims;
 mod external;
 mod gate;
 mod guard;

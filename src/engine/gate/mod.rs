@@ -57,6 +57,7 @@ pub(super) struct Facts<'m> {
     pub dtypes: BTreeSet<i32>,
     nodes: Vec<&'m NodeProto>,
     weights: Vec<(&'m str, &'m TensorProto)>,
+    constants: BTreeMap<&'m str, &'m TensorProto>,
     /// Operators that read a value.
     readers: BTreeMap<&'m str, BTreeSet<&'m str>>,
     /// Values that leave an inner graph.
@@ -74,6 +75,7 @@ impl<'m> Facts<'m> {
             dtypes: BTreeSet::new(),
             nodes: Vec::new(),
             weights: Vec::new(),
+            constants: BTreeMap::new(),
             readers: BTreeMap::new(),
             leaving: BTreeSet::new(),
             given: BTreeSet::new(),
@@ -144,6 +146,7 @@ impl<'m> Facts<'m> {
 
     fn weight(&mut self, name: &'m str, tensor: &'m TensorProto) {
         self.weights.push((name, tensor));
+        self.constants.insert(name, tensor);
         self.learn(name, Known { dtype: Some(tensor.data_type), rank: Some(tensor.dims.len()) });
     }
 
@@ -181,20 +184,35 @@ impl<'m> Facts<'m> {
         !self.leaving.contains(name) && readers.all(|reader| operators.contains(reader))
     }
 
+    /// The values of a node's input that is a constant of int64.
+    fn constant(&self, node: &NodeProto, at: usize) -> Option<Vec<i64>> {
+        let name = node.input.get(at).filter(|n| !n.is_empty())?;
+        let tensor = self.constants.get(name.as_str()).filter(|t| t.data_type == elem::INT64)?;
+        let raw = tensor.raw_data.as_chunks::<8>().0.iter().map(|c| i64::from_le_bytes(*c));
+        Some(tensor.int64_data.iter().copied().chain(raw).collect())
+    }
+
+    /// Whether a node trains: it says so, and not with a constant that denies it.
+    fn trains(&self, node: &NodeProto, at: usize) -> bool {
+        let Some(name) = node.input.get(at).filter(|n| !n.is_empty()) else { return false };
+        let denied = |t: &TensorProto| {
+            t.data_type == elem::BOOL
+                && t.raw_data.iter().all(|b| *b == 0)
+                && t.int32_data.iter().all(|i| *i == 0)
+        };
+        !self.constants.get(name.as_str()).is_some_and(|t| denied(t))
+    }
+
     /// The first node that would make a tensor of a constant shape with more than `limit` elements, and
     /// how many they are; an engine computes it when it loads the model.
     pub(super) fn larger_than(&self, limit: i64) -> Option<(Operator, i64)> {
-        let shapes: BTreeMap<&str, &TensorProto> = self.weights.iter().copied().collect();
         self.nodes.iter().find_map(|node| {
             let at = match node.op_type.as_str() {
                 "ConstantOfShape" => 0,
                 "Expand" | "Tile" => 1,
                 _ => return None,
             };
-            let shape = shapes.get(node.input.get(at)?.as_str()).filter(|t| t.data_type == elem::INT64)?;
-            let raw = shape.raw_data.as_chunks::<8>().0.iter().map(|c| i64::from_le_bytes(*c));
-            let dims = shape.int64_data.iter().copied().chain(raw);
-            let count = dims.fold(1i64, i64::saturating_mul);
+            let count = self.constant(node, at)?.into_iter().fold(1i64, i64::saturating_mul);
             (count > limit).then(|| (self.operator(node), count))
         })
     }
@@ -227,10 +245,121 @@ fn int(node: &NodeProto, name: &str) -> Option<i64> {
     attribute(node, name).map(|a| a.i)
 }
 
+fn ints<'n>(node: &'n NodeProto, name: &str) -> &'n [i64] {
+    attribute(node, name).map_or(&[], |a| a.ints.as_slice())
+}
+
 fn float(node: &NodeProto, name: &str) -> Option<f32> {
     attribute(node, name).map(|a| a.f)
 }
 
 fn text<'n>(node: &'n NodeProto, name: &str) -> &'n [u8] {
     attribute(node, name).map_or(b"", |a| a.s.as_slice())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model of one node, with constants of int64 by name.
+    fn model(opset: i64, op: &str, inputs: &[&str], constants: &[(&str, &[i64])]) -> ModelProto {
+        let node = NodeProto {
+            op_type: op.into(),
+            input: inputs.iter().map(|i| (*i).into()).collect(),
+            output: vec!["y".into()],
+            ..NodeProto::default()
+        };
+        let weight = |(name, values): &(&str, &[i64])| TensorProto {
+            name: (*name).into(),
+            data_type: elem::INT64,
+            dims: vec![i64::try_from(values.len()).unwrap()],
+            int64_data: values.to_vec(),
+            ..TensorProto::default()
+        };
+        let initializer = constants.iter().map(weight).collect();
+        let graph = GraphProto { node: vec![node], initializer, ..GraphProto::default() };
+        let import = tract_onnx::pb::OperatorSetIdProto { version: opset, ..Default::default() };
+        ModelProto { graph: Some(graph), opset_import: vec![import], ..ModelProto::default() }
+    }
+
+    fn with(mut model: ModelProto, attributes: &[AttributeProto]) -> ModelProto {
+        model.graph.as_mut().unwrap().node[0].attribute = attributes.to_vec();
+        model
+    }
+
+    fn of(name: &str) -> AttributeProto {
+        AttributeProto { name: name.into(), ..AttributeProto::default() }
+    }
+
+    fn text(name: &str, s: &str) -> AttributeProto {
+        AttributeProto { s: s.as_bytes().to_vec(), ..of(name) }
+    }
+
+    fn tract(model: &ModelProto) -> bool {
+        tract::refused(&Facts::new(model), &|_| true).is_empty()
+    }
+
+    fn rten(model: &ModelProto) -> bool {
+        let facts = Facts::new(model);
+        rten::refused(&facts).is_empty() && rten::unheld(&facts).is_none()
+    }
+
+    #[test]
+    fn tract_is_not_trusted_with_attributes_that_it_leaves_out() {
+        let alpha = |f| [AttributeProto { f, ..of("alpha") }];
+        for op in ["Celu", "Swish"] {
+            assert!(tract(&model(24, op, &["x"], &[])));
+            assert!(tract(&with(model(24, op, &["x"], &[]), &alpha(1.0))));
+            assert!(!tract(&with(model(24, op, &["x"], &[]), &alpha(0.5))), "{op}");
+        }
+        let rnn = |a| tract(&with(model(14, "LSTM", &["x", "w", "r"], &[]), &[a]));
+        assert!(rnn(text("direction", "bidirectional")) && !rnn(text("direction", "reverse")));
+        assert!(!rnn(AttributeProto { f: 1.0, ..of("clip") }));
+        let activations = |names: &[&str]| AttributeProto {
+            strings: names.iter().map(|n| n.as_bytes().to_vec()).collect(),
+            ..of("activations")
+        };
+        assert!(rnn(activations(&["Sigmoid", "Tanh", "Tanh", "Sigmoid", "Tanh", "Tanh"])));
+        assert!(!rnn(activations(&["Sigmoid", "Tanh", "Relu"])));
+        assert!(tract(&model(13, "Pad", &["x", "p"], &[("p", &[0, 1])])));
+        assert!(!tract(&model(13, "Pad", &["x", "p"], &[("p", &[0, -1])])));
+        assert!(tract(&model(11, "BitShift", &["x", "s"], &[])));
+        assert!(!tract(&model(28, "BitShift", &["x", "s"], &[])));
+    }
+
+    #[test]
+    fn rten_is_trusted_from_the_operator_set_whose_meaning_it_has() {
+        assert!(rten(&model(13, "Softmax", &["x"], &[])));
+        assert!(!rten(&model(12, "Softmax", &["x"], &[])));
+        let last = [AttributeProto { i: -1, ..of("axis") }];
+        assert!(rten(&with(model(12, "Softmax", &["x"], &[]), &last)));
+        assert!(!rten(&model(13, "Sign", &["x"], &[])));
+        assert!(!rten(&with(model(13, "Resize", &["x", "", "", "s"], &[]), &[text("mode", "cubic")])));
+        assert!(rten(&with(model(13, "Resize", &["x", "", "", "s"], &[]), &[text("mode", "linear")])));
+        assert!(!rten(&model(13, "MatMul", &["x", "w"], &[("w", &[1])])));
+    }
+
+    #[test]
+    fn rten_gets_wide_numbers_only_as_the_ends_of_slices() {
+        let ends = &[("e", &[i64::MAX][..])];
+        assert!(rten(&model(13, "Slice", &["x", "s", "e"], ends)));
+        assert!(!rten(&model(13, "Add", &["x", "e"], ends)));
+    }
+
+    #[test]
+    fn a_cast_to_bool_is_rten_s_where_it_changes_nothing() {
+        let to = |dtype: i32| [AttributeProto { i: dtype.into(), ..of("to") }];
+        assert!(rten(&with(model(13, "Cast", &["x"], &[]), &to(elem::FLOAT))));
+        assert!(!rten(&with(model(13, "Cast", &["x"], &[]), &to(elem::BOOL))));
+        assert!(!rten(&with(model(13, "Cast", &["x"], &[]), &to(elem::DOUBLE))));
+        let mut double = with(model(13, "Cast", &["b"], &[]), &to(elem::BOOL));
+        let equal = NodeProto {
+            op_type: "Equal".into(),
+            input: vec!["x".into(), "x".into()],
+            output: vec!["b".into()],
+            ..NodeProto::default()
+        };
+        double.graph.as_mut().unwrap().node.insert(0, equal);
+        assert!(rten(&double));
+    }
 }

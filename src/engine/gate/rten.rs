@@ -8,7 +8,7 @@
 
 use tract_onnx::pb::{NodeProto, TensorProto};
 
-use super::{Facts, Refused, elem, has_input, int, text};
+use super::{Facts, Refused, elem, has_input, int, ints, text};
 
 /// Operators of `ai.onnx`, each with the first version of the operator set from which it is trusted.
 const TRUSTED: &[(&str, i64)] = &[
@@ -194,28 +194,40 @@ fn is_wide(tensor: &TensorProto) -> bool {
 /// When rten gets a node of a trusted operator wrong.
 fn wrong(facts: &Facts<'_>, node: &NodeProto, opset: i64) -> Option<&'static str> {
     let input = |at: usize| facts.input(node, at);
+    let has_output = |at: usize| node.output.get(at).is_some_and(|o| !o.is_empty());
+    let lower = text(node, "auto_pad") == b"SAME_LOWER";
     let (found, why) = match node.op_type.as_str() {
         "Attention" => (
-            node.output.get(3).is_some_and(|o| !o.is_empty()) || has_input(node, 3) && has_input(node, 6),
+            has_output(3) || has_input(node, 3) && has_input(node, 6),
             "with qk_matmul_output, or with a mask beside nonpad_kv_seqlen",
         ),
+        "AveragePool" | "MaxPool" => (
+            lower || ints(node, "strides").is_empty() || has_output(1),
+            "with SAME_LOWER, without strides, and with indices",
+        ),
+        "Conv" | "ConvTranspose" => {
+            (lower || ints(node, "kernel_shape").is_empty(), "with SAME_LOWER, and without kernel_shape")
+        }
         "Cast" => (int(node, "to") == Some(elem::BOOL.into()) && !stays_true(facts, node), "to bool"),
         "CastLike" => {
             (input(1).dtype.is_none_or(|d| d == elem::BOOL), "to bool, or to a type that is not written down")
         }
-        "Dropout" => (has_input(node, 2), "in training"),
+        "Dropout" => (facts.trains(node, 2), "in training"),
         "LSTM" => (has_input(node, 4), "with sequence_lens"),
         "MatMul" => ((0..2).any(|at| input(at).rank == Some(1)), "with an input of one dimension"),
         "Mod" => (super::tract::is_float_mod(facts, node), "for fractions by the sign of the divisor"),
         "Pad" => (has_input(node, 3), "with axes"),
         "QuantizeLinear" => (input(1).rank != Some(0), "with more than one scale"),
+        "ReduceL1" | "ReduceL2" | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceMean" => {
+            (input(0).dtype.is_some_and(|d| d != elem::FLOAT), "for whole numbers")
+        }
         "ReduceMax" | "ReduceMin" => (input(0).dtype == Some(elem::BOOL), "for bool"),
         "Resize" => (
             text(node, "mode") == b"cubic"
-                || text(node, "mode") == b"linear"
-                    && text(node, "coordinate_transformation_mode") == b"align_corners"
-                    && !has_input(node, 3),
-            "in mode cubic, and with corners aligned by scales",
+                || !has_input(node, 3)
+                    && (text(node, "coordinate_transformation_mode") == b"align_corners"
+                        || text(node, "nearest_mode") == b"round_prefer_ceil"),
+            "in mode cubic, and by scales with corners aligned or round_prefer_ceil",
         ),
         "Softmax" | "LogSoftmax" => {
             (opset < 13 && int(node, "axis") != Some(-1), "before opset 13, but along the last axis")

@@ -18,7 +18,7 @@ use tract_onnx::prelude::{
     InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, TValue, TVec, TypedRunnableModel,
 };
 use tract_onnx::tract_hir::infer::{DimFact, Factoid, ShapeFactoid};
-use tract_onnx::tract_hir::internal::ToDim;
+use tract_onnx::tract_hir::internal::{SymbolValues, TDim, ToDim};
 use tract_onnx::{Onnx, onnx};
 
 use super::guard::line;
@@ -110,11 +110,27 @@ fn run(plan: &Plan, inputs: &[Tensor], dtypes: &[DType]) -> Result<Vec<Tensor>, 
         let (got, want) = (results.len(), dtypes.len());
         return Err(Failure::Engine(format!("{want} outputs were expected, {got} were computed")));
     }
+    let sizes = sizes(plan, inputs);
     results
         .into_iter()
         .zip(dtypes)
-        .map(|(value, dtype)| convert::leave(&value, *dtype).map_err(Failure::Engine))
+        .map(|(value, dtype)| convert::leave(&value, *dtype, &sizes).map_err(Failure::Engine))
         .collect()
+}
+
+/// The sizes that a plan's symbols have for these inputs; an output may be made of nothing else.
+fn sizes(plan: &Plan, inputs: &[Tensor]) -> SymbolValues {
+    let mut sizes = SymbolValues::default();
+    let outlets = plan.model().input_outlets().unwrap_or_default();
+    for (outlet, tensor) in outlets.iter().zip(inputs) {
+        let Ok(fact) = plan.model().outlet_fact(*outlet) else { continue };
+        for (dim, size) in fact.shape.iter().zip(tensor.shape()) {
+            if let (TDim::Sym(symbol), Ok(size)) = (dim, i64::try_from(*size)) {
+                sizes.set(symbol, size);
+            }
+        }
+    }
+    sizes
 }
 
 /// One plan for all shapes.
