@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::operators::Piece;
+use super::claims::Piece;
 use crate::error::{At, Error, Kind, Result, show_bytes};
 use crate::model::format::onnx::external::inside;
 
@@ -71,7 +71,8 @@ fn resolve(folder: &Path, location: &str) -> Result<(PathBuf, u64)> {
     let shown = show_bytes(location.as_bytes());
     let outside = || {
         let text = format!("a weight is said to lie in `{shown}`, which is not a path inside the model");
-        Error::new(Kind::Model, text).hint("copy the file into the model's folder, without links that leave it")
+        Error::new(Kind::Model, text)
+            .hint("copy the file into the model's folder, without links that leave it")
     };
     let relative = inside(b"", location).ok_or_else(outside)?;
     let path = folder.join(OsStr::from_bytes(&relative));

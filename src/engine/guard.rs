@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_line_has_no_backtrace_and_an_end() {
-        assert_eq!(line("a\n  b\u{1b}[1m\n\nStack backtrace:\n 0: x"), "a b\\x1b[1m");
+        assert_eq!(line("a\n  b\u{1b}[1m\n\nStack backtrace:\n 0: x"), "a b\\u{1b}[1m");
         assert_eq!(line(&"x".repeat(1000)).chars().count(), MAX_LINE + 1);
     }
 }

@@ -25,6 +25,8 @@ use crate::model::format::onnx::types::{Dim, Type, ValueInfo};
 
 /// How many operators an error names.
 const MAX_NAMED: usize = 10;
+/// The most elements of a tensor that a node makes of a constant shape, whatever is asked.
+const MAX_CONSTANT: i64 = 1 << 30;
 /// What can be done about a model that no engine runs.
 const HINT: &str = "serve it with a runtime that has all of ONNX, such as ONNX Runtime in a Python base";
 /// The sizes that are tried for dimensions that are not known, where a shape must be made up.
@@ -112,6 +114,16 @@ impl<'f> Loading<'f> {
         let proto = ModelProto::decode(self.bytes.as_slice())
             .map_err(|e| Error::new(Kind::Model, format!("broken protobuf: {e}")))?;
         let facts = Facts::new(&proto);
+        if let Some(name) = facts.missing(&self.survey.outputs) {
+            let text = format!("nothing gives the value `{}`", show_bytes(name.as_bytes()));
+            return Err(Error::new(Kind::Model, text));
+        }
+        if let Some((operator, count)) = facts.larger_than(MAX_CONSTANT) {
+            let text = format!(
+                "{operator} would make a tensor of {count} elements, at most {MAX_CONSTANT} are made"
+            );
+            return Err(Error::new(Kind::Model, text));
+        }
         let not_tract = gate::tract::refused(&facts, &|name| self.has(name));
         let not_rten = gate::rten::refused(&facts);
         if only.is_none() {
@@ -134,11 +146,8 @@ impl<'f> Loading<'f> {
                         let backend = backend.giving(dtypes(&outputs));
                         return Ok(Engine::new(inputs, outputs, Box::new(backend)));
                     }
-                    Err(why) => {
-                        // The graph is not what tract makes of it: fixed shapes would not help.
-                        parsed = None;
-                        tried.push((tract::NAME, why));
-                    }
+                    // The graph is not what the file says of it: nobody should run it.
+                    Err(why) => return Err(Error::new(Kind::Model, why)),
                 },
                 Err(why) => tried.push((tract::NAME, why)),
             }
@@ -297,15 +306,16 @@ fn fixed(
             Err(e) => why = why.or(Some(e)),
         }
     }
-    // Shapes that fit may be others; without any, the outputs' types must be written down.
-    let ports: Result<Vec<Port>> = outputs.iter().map(|o| o.port(None)).collect();
-    match ports {
-        Ok(ports) => {
-            let backend = backend.giving(dtypes(&ports));
-            Ok(Engine::new(inputs.to_vec(), ports, Box::new(backend)))
-        }
-        Err(e) => Err(why.unwrap_or_else(|| e.message().to_owned())),
+    let open = |p: &Port| p.shape.as_ref().is_none_or(|s| s.iter().any(Option::is_none));
+    let why = why.unwrap_or_else(|| "no shapes fit its inputs".into());
+    // Shapes that fit may be others, as those of a state are; whatever else is wrong stays wrong.
+    if !inputs.iter().any(open) || !why.contains("unify") || why.contains("datum_type") {
+        return Err(why);
     }
+    let ports: Result<Vec<Port>> = outputs.iter().map(|o| o.port(None)).collect();
+    let ports = ports.map_err(|e| e.message().to_owned())?;
+    let backend = backend.giving(dtypes(&ports));
+    Ok(Engine::new(inputs.to_vec(), ports, Box::new(backend)))
 }
 
 /// A shape for an input, with one size for all dimensions that are not known.

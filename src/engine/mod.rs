@@ -12,11 +12,15 @@ pub mod load;
 pub mod operators;
 pub mod tensor;
 
+mod claims;
 mod external;
 mod gate;
 mod guard;
 mod rten;
 mod tract;
+
+#[cfg(test)]
+mod tests;
 
 use crate::model::contract::{DType, Shape};
 

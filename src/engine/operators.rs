@@ -14,19 +14,16 @@ use std::fmt;
 use std::fs::File;
 use std::path::Path;
 
+use super::claims::{self, Piece};
 use crate::error::{At, Error, Kind, Result, show_bytes};
 use crate::model::format::onnx::types::{Dim, Type, ValueInfo, value_info};
-use crate::model::pb::{Input, Message, Source, Value};
+use crate::model::pb::{Input, Message, Source};
 
 /// The longest name of an operator, a domain or a value.
-const MAX_TEXT: usize = 64 << 10;
+pub(super) const MAX_TEXT: usize = 64 << 10;
 /// The most names of each kind that a model may have.
 const MAX_NAMES: usize = 1_000_000;
-/// The most dimensions of a tensor.
-const MAX_RANK: usize = 64;
-/// The longest name of a dimension, which an engine parses as an expression, by recursion.
-const MAX_DIM_NAME: usize = 1024;
-/// How deep parentheses may nest in the name of a dimension.
+/// How deep the name of a dimension may nest, which an engine parses as an expression, by recursion.
 const MAX_DIM_DEPTH: usize = 16;
 /// The most bytes that are read of a file which is not in memory: names and structure, not weights.
 const BUDGET: u64 = 256 << 20;
@@ -47,19 +44,6 @@ impl fmt::Display for Operator {
         let (domain, name) = (show_bytes(self.domain.as_bytes()), show_bytes(self.name.as_bytes()));
         write!(f, "{domain}.{name} (opset {})", self.opset)
     }
-}
-
-/// A piece of a file beside the model in which a weight lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    /// The file, as the model names it.
-    pub location: String,
-    /// Where it begins.
-    pub offset: u64,
-    /// How many bytes it says it has.
-    pub length: Option<u64>,
-    /// How many bytes the weight has; 0 where its type is not known.
-    pub size: u64,
 }
 
 /// What a model file has in it.
@@ -322,99 +306,14 @@ impl Walk {
     }
 
     /// Checks a `TensorProto` and returns its name.
-    fn weight(&mut self, mut message: Message<'_>) -> Result<String> {
-        let (mut name, mut dims, mut dtype) = (String::new(), Vec::new(), 0);
-        let (mut raw, mut typed, mut elsewhere) = (None, 0u64, false);
-        let mut entries = BTreeMap::new();
-        while let Some(field) = message.next_field()? {
-            match field.number {
-                1 => field.append_ints(&mut dims, MAX_RANK)?,
-                2 => dtype = field.int()?,
-                8 => name = field.text(MAX_TEXT)?,
-                9 => raw = Some(field.span()?.size()),
-                // The typed lists; an element has at least one byte in each of them.
-                4..=7 | 10 | 11 => {
-                    typed = typed.saturating_add(match field.value {
-                        Value::Bytes(span) => span.size().max(1),
-                        _ => 8,
-                    });
-                }
-                13 if entries.len() < 64 => {
-                    let (key, value) = entry(field.message()?)?;
-                    entries.insert(key, value);
-                }
-                14 => elsewhere = field.int()? == 1,
-                _ => {}
-            }
-        }
-        let shown = show_bytes(name.as_bytes());
-        let elements = dims
-            .iter()
-            .try_fold(1u64, |n, d| u64::try_from(*d).ok().and_then(|d| n.checked_mul(d)))
-            .filter(|n| *n <= isize::MAX as u64 / 16)
-            .ok_or_else(|| {
-                let text = format!("the weight `{shown}` cannot have the shape {dims:?}");
-                Error::new(Kind::Model, text)
-            })?;
-        let size = width(dtype).map(|bits| elements * bits / 8);
-        if elsewhere && raw.is_none_or(|n| n == 0) {
+    fn weight(&mut self, message: Message<'_>) -> Result<String> {
+        let (name, piece) = claims::check(message)?;
+        if let Some(piece) = piece {
             bounded(self.survey.pieces.len(), "weights in other files")?;
-            let number = |key: &str| -> Result<Option<u64>> {
-                let parsed = entries.get(key).map(|text| text.parse::<u64>()).transpose();
-                parsed.map_err(|_| {
-                    Error::new(Kind::Model, format!("the {key} of the weight `{shown}` is not a number"))
-                })
-            };
-            self.survey.pieces.push(Piece {
-                location: entries.get("location").cloned().unwrap_or_default(),
-                offset: number("offset")?.unwrap_or(0),
-                length: number("length")?,
-                size: size.unwrap_or(0),
-            });
-            return Ok(name);
-        }
-        let wrong = match (raw.filter(|n| *n > 0), size) {
-            (Some(raw), Some(size)) if width(dtype).is_some_and(|bits| bits >= 8) => raw != size,
-            // Elements of less than a byte, of which two or four share one.
-            (Some(raw), _) => raw.saturating_mul(4) < elements,
-            (None, _) => typed.saturating_mul(4) < elements,
-        };
-        if wrong {
-            let found = raw.unwrap_or(0).max(typed);
-            return Err(Error::new(
-                Kind::Model,
-                format!("the weight `{shown}` has the shape {dims:?} and {found} bytes, which do not fit"),
-            ));
+            self.survey.pieces.push(piece);
         }
         Ok(name)
     }
-}
-
-/// A `StringStringEntryProto`.
-fn entry(mut message: Message<'_>) -> Result<(String, String)> {
-    let (mut key, mut value) = (String::new(), String::new());
-    while let Some(field) = message.next_field()? {
-        match field.number {
-            1 => key = field.text(MAX_TEXT)?,
-            2 => value = field.text(MAX_TEXT)?,
-            _ => {}
-        }
-    }
-    Ok((key, value))
-}
-
-/// Bits of an element in raw form, by ONNX's number of its type (onnx/onnx.proto); strings have none.
-fn width(dtype: i64) -> Option<u64> {
-    Some(match dtype {
-        1 | 6 | 12 => 32,
-        2 | 3 | 9 | 17..=20 | 24 => 8,
-        4 | 5 | 10 | 16 => 16,
-        7 | 11 | 13 | 14 => 64,
-        15 => 128,
-        21..=23 => 4,
-        25 | 26 => 2,
-        _ => return None,
-    })
 }
 
 /// Refuses names of dimensions that would send a parser of expressions deep.
@@ -427,14 +326,11 @@ fn dims_are_tame(value: &ValueInfo) -> Result<()> {
                 let names = dims.iter().filter_map(|d| if let Dim::Named(n) = d { Some(n) } else { None });
                 for name in names {
                     let nested = name.matches(['(', '-']).count();
-                    if name.len() > MAX_DIM_NAME || nested > MAX_DIM_DEPTH {
+                    if nested > MAX_DIM_DEPTH {
+                        let value = show_bytes(value.name.as_bytes());
                         return Err(Error::new(
                             Kind::Model,
-                            format!(
-                                "the value `{}` has a dimension whose name is no name: {} bytes, {nested} levels",
-                                show_bytes(value.name.as_bytes()),
-                                name.len()
-                            ),
+                            format!("the value `{value}` has a dimension with a name of {nested} levels"),
                         ));
                     }
                 }

@@ -8,7 +8,7 @@
 
 use tract_onnx::pb::{NodeProto, TensorProto};
 
-use super::{Facts, Refused, elem, has_input, int, text};
+use super::{Facts, Refused, elem, has_input, int, ints, text};
 
 /// Operators of `ai.onnx`, each with the first version of the operator set from which it is trusted.
 const TRUSTED: &[(&str, i64)] = &[
@@ -17,7 +17,6 @@ const TRUSTED: &[(&str, i64)] = &[
     ("Acosh", 9),
     ("Add", 7),
     ("And", 7),
-    ("ArgMin", 7),
     ("Asin", 7),
     ("Asinh", 9),
     ("Atan", 7),
@@ -147,15 +146,8 @@ const TRUSTED: &[(&str, i64)] = &[
 
 /// Element types that values inside may have: those that rten holds exactly, and float16, which it
 /// widens.
-const HELD: &[i32] = &[
-    elem::FLOAT,
-    elem::UINT8,
-    elem::INT8,
-    elem::INT32,
-    elem::INT64,
-    elem::BOOL,
-    elem::FLOAT16,
-];
+const HELD: &[i32] =
+    &[elem::FLOAT, elem::UINT8, elem::INT8, elem::INT32, elem::INT64, elem::BOOL, elem::FLOAT16];
 
 /// Whether rten is trusted with an operator, attributes aside.
 pub(in crate::engine) fn trusts(domain: &str, name: &str, opset: i64) -> bool {
@@ -183,23 +175,10 @@ pub(in crate::engine) fn unheld(facts: &Facts<'_>) -> Option<String> {
         return Some(format!("rten has no values of ONNX's element type {dtype}"));
     }
     // Beyond the range of int32 only where nothing but an end is meant.
-    let slices = |name: &str| {
-        let mut readers = facts.nodes().iter().filter(|n| n.input.iter().any(|i| i == name));
-        readers.all(|n| n.op_type == "Slice")
-    };
-    let wide = facts.weights.iter().find(|w| is_wide(w) && (w.name.is_empty() || !slices(&w.name)));
-    // A constant's tensor has no name of its own.
-    let constant = |w: &&TensorProto| {
-        let made = |n: &&&NodeProto| {
-            n.op_type == "Constant"
-                && n.attribute.iter().any(|a| a.t.as_ref().is_some_and(|t| std::ptr::eq(t, *w)))
-        };
-        facts.nodes().iter().find(made).and_then(|n| n.output.first()).is_some_and(|name| slices(name))
-    };
-    wide.filter(|w| !constant(w)).map(|w| {
-        let name = crate::error::show_bytes(w.name.as_bytes());
-        format!("rten cannot hold the int64 values of the weight `{name}`")
-    })
+    let slices = |name: &str| !name.is_empty() && facts.only_read_by(name, &["Slice"]);
+    let wide = facts.weights().iter().find(|(name, weight)| is_wide(weight) && !slices(name))?;
+    let name = crate::error::show_bytes(wide.0.as_bytes());
+    Some(format!("rten cannot hold the int64 values of the weight `{name}`"))
 }
 
 /// Whether a tensor has an int64 outside the range of int32.
@@ -214,25 +193,41 @@ fn is_wide(tensor: &TensorProto) -> bool {
 
 /// When rten gets a node of a trusted operator wrong.
 fn wrong(facts: &Facts<'_>, node: &NodeProto, opset: i64) -> Option<&'static str> {
-    let of_bool = |at: usize| facts.input(node, at).dtype == Some(elem::BOOL);
+    let input = |at: usize| facts.input(node, at);
+    let has_output = |at: usize| node.output.get(at).is_some_and(|o| !o.is_empty());
+    let lower = text(node, "auto_pad") == b"SAME_LOWER";
     let (found, why) = match node.op_type.as_str() {
-        "Cast" => (int(node, "to") == Some(elem::BOOL.into()) && !of_bool(0), "to bool"),
-        "CastLike" => (
-            facts.input(node, 1).dtype.is_none_or(|d| d == elem::BOOL),
-            "to bool, or to a type that is not written down",
+        "Attention" => (
+            has_output(3) || has_input(node, 3) && has_input(node, 6),
+            "with qk_matmul_output, or with a mask beside nonpad_kv_seqlen",
         ),
-        "Dropout" => (has_input(node, 2), "in training"),
-        "LSTM" => (has_input(node, 4), "with sequence_lens"),
-        "MatMul" => {
-            ((0..2).any(|at| facts.input(node, at).rank == Some(1)), "with an input of one dimension")
+        "AveragePool" | "MaxPool" => (
+            lower || ints(node, "strides").is_empty() || has_output(1),
+            "with SAME_LOWER, without strides, and with indices",
+        ),
+        "Conv" | "ConvTranspose" => {
+            (lower || ints(node, "kernel_shape").is_empty(), "with SAME_LOWER, and without kernel_shape")
         }
-        "ReduceMax" | "ReduceMin" => (of_bool(0), "for bool"),
+        "Cast" => (int(node, "to") == Some(elem::BOOL.into()) && !stays_true(facts, node), "to bool"),
+        "CastLike" => {
+            (input(1).dtype.is_none_or(|d| d == elem::BOOL), "to bool, or to a type that is not written down")
+        }
+        "Dropout" => (facts.trains(node, 2), "in training"),
+        "LSTM" => (has_input(node, 4), "with sequence_lens"),
+        "MatMul" => ((0..2).any(|at| input(at).rank == Some(1)), "with an input of one dimension"),
+        "Mod" => (super::tract::is_float_mod(facts, node), "for fractions by the sign of the divisor"),
+        "Pad" => (has_input(node, 3), "with axes"),
+        "QuantizeLinear" => (input(1).rank != Some(0), "with more than one scale"),
+        "ReduceL1" | "ReduceL2" | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceMean" => {
+            (input(0).dtype.is_some_and(|d| d != elem::FLOAT), "for whole numbers")
+        }
+        "ReduceMax" | "ReduceMin" => (input(0).dtype == Some(elem::BOOL), "for bool"),
         "Resize" => (
             text(node, "mode") == b"cubic"
-                || text(node, "mode") == b"linear"
-                    && text(node, "coordinate_transformation_mode") == b"align_corners"
-                    && !has_input(node, 3),
-            "in mode cubic, and with corners aligned by scales",
+                || !has_input(node, 3)
+                    && (text(node, "coordinate_transformation_mode") == b"align_corners"
+                        || text(node, "nearest_mode") == b"round_prefer_ceil"),
+            "in mode cubic, and by scales with corners aligned or round_prefer_ceil",
         ),
         "Softmax" | "LogSoftmax" => {
             (opset < 13 && int(node, "axis") != Some(-1), "before opset 13, but along the last axis")
@@ -241,6 +236,19 @@ fn wrong(facts: &Facts<'_>, node: &NodeProto, opset: i64) -> Option<&'static str
         _ => (false, ""),
     };
     found.then_some(why)
+}
+
+/// Whether a cast to bool, which rten leaves out for whole numbers, is one of a bool, or of a whole
+/// number that only decides a branch.
+fn stays_true(facts: &Facts<'_>, node: &NodeProto) -> bool {
+    let whole = [elem::INT32, elem::INT64, elem::INT8, elem::UINT8];
+    match facts.input(node, 0).dtype {
+        Some(elem::BOOL) => true,
+        Some(dtype) if whole.contains(&dtype) => {
+            node.output.first().is_some_and(|name| facts.only_read_by(name, &["If"]))
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -252,6 +260,6 @@ mod tests {
         assert!(TRUSTED.windows(2).all(|w| w[0].0 < w[1].0));
         assert!(trusts("ai.onnx", "Abs", 6) && trusts("ai.onnx", "Xor", 20));
         assert!(!trusts("ai.onnx", "Softmax", 5) && !trusts("com.microsoft", "Gelu", 20));
-        assert!(!trusts("ai.onnx", "ArgMax", 20));
+        assert!(!trusts("ai.onnx", "ArgMax", 20) && !trusts("ai.onnx", "ArgMin", 20));
     }
 }

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use tract_onnx::prelude::{DatumType, TValue, Tensor as Inner, TractError, TractResult, tract_ndarray};
+use tract_onnx::tract_hir::internal::{SymbolValues, TDim};
 
 use super::told;
 use crate::engine::{Data, Failure, Tensor};
@@ -88,8 +89,8 @@ pub(super) fn enter(tensor: &Tensor) -> Result<TValue, Failure> {
     Ok(inner.into())
 }
 
-/// A tensor as tract gives it, which must have the dtype of its port.
-pub(super) fn leave(value: &TValue, want: DType) -> Result<Tensor, String> {
+/// A tensor as tract gives it, which must have the dtype of its port; dimensions have these sizes.
+pub(super) fn leave(value: &TValue, want: DType, sizes: &SymbolValues) -> Result<Tensor, String> {
     let found = value.datum_type();
     if dtype(found) != Some(want) {
         return Err(format!("an output is {found:?}, the model says {want}"));
@@ -103,8 +104,11 @@ pub(super) fn leave(value: &TValue, want: DType) -> Result<Tensor, String> {
                 Tensor::strings(shape, strings)?
             }
             DatumType::TDim => {
-                let numbers = value.cast_to::<i64>()?;
-                Tensor::fixed(want, shape, Bytes::copy_from_slice(numbers.as_bytes()))?
+                let dims = value.to_plain_array_view::<TDim>()?;
+                let numbers = dims.iter().map(|d| d.eval(sizes).to_i64().map_err(TractError::from));
+                let numbers = numbers.collect::<TractResult<Vec<i64>>>()?;
+                let bytes: Vec<u8> = numbers.into_iter().flat_map(i64::to_le_bytes).collect();
+                Tensor::fixed(want, shape, bytes)?
             }
             _ => Tensor::fixed(want, shape, Bytes::copy_from_slice(value.as_bytes()))?,
         })

@@ -18,7 +18,7 @@ use tract_onnx::prelude::{
     InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, TValue, TVec, TypedRunnableModel,
 };
 use tract_onnx::tract_hir::infer::{DimFact, Factoid, ShapeFactoid};
-use tract_onnx::tract_hir::internal::ToDim;
+use tract_onnx::tract_hir::internal::{SymbolValues, TDim, ToDim};
 use tract_onnx::{Onnx, onnx};
 
 use super::guard::line;
@@ -50,7 +50,8 @@ pub(super) fn framework() -> Onnx {
 
 /// Parses a model whose weights in other files were checked to lie in `folder`.
 pub(super) fn parse(framework: &Onnx, proto: &ModelProto, folder: &Path) -> Result<InferenceModel, String> {
-    let ParseResult { model, unresolved_inputs, .. } = framework.parse(proto, folder.to_str()).map_err(told)?;
+    let ParseResult { model, unresolved_inputs, .. } =
+        framework.parse(proto, folder.to_str()).map_err(told)?;
     if unresolved_inputs.is_empty() {
         return Ok(model);
     }
@@ -66,7 +67,20 @@ fn told(e: impl Into<tract_onnx::prelude::TractError>) -> String {
 fn plan(model: InferenceModel) -> Result<Plan, String> {
     let typed = model.into_typed().map_err(told)?;
     let plain = typed.into_decluttered().map_err(told)?;
-    plain.into_optimized().and_then(IntoRunnable::into_runnable).map_err(told)
+    let plan = plain.into_optimized().and_then(IntoRunnable::into_runnable).map_err(told)?;
+    alive(&plan)?;
+    Ok(plan)
+}
+
+/// Refuses a plan with symbols that tract itself forgot: it would panic, or take any size for right.
+fn alive(plan: &Plan) -> Result<(), String> {
+    for node in plan.model().nodes() {
+        let dims = node.outputs.iter().flat_map(|o| o.fact.shape.iter());
+        if dims.flat_map(|d| d.symbols()).any(|s| s.scope().is_none()) {
+            return Err(line(&format!("tract loses the size of what `{}` gives", node.name)));
+        }
+    }
+    Ok(())
 }
 
 /// What tract found out about the outputs of a plan.
@@ -96,11 +110,27 @@ fn run(plan: &Plan, inputs: &[Tensor], dtypes: &[DType]) -> Result<Vec<Tensor>, 
         let (got, want) = (results.len(), dtypes.len());
         return Err(Failure::Engine(format!("{want} outputs were expected, {got} were computed")));
     }
+    let sizes = sizes(plan, inputs);
     results
         .into_iter()
         .zip(dtypes)
-        .map(|(value, dtype)| convert::leave(&value, *dtype).map_err(Failure::Engine))
+        .map(|(value, dtype)| convert::leave(&value, *dtype, &sizes).map_err(Failure::Engine))
         .collect()
+}
+
+/// The sizes that a plan's symbols have for these inputs; an output may be made of nothing else.
+fn sizes(plan: &Plan, inputs: &[Tensor]) -> SymbolValues {
+    let mut sizes = SymbolValues::default();
+    let outlets = plan.model().input_outlets().unwrap_or_default();
+    for (outlet, tensor) in outlets.iter().zip(inputs) {
+        let Ok(fact) = plan.model().outlet_fact(*outlet) else { continue };
+        for (dim, size) in fact.shape.iter().zip(tensor.shape()) {
+            if let (TDim::Sym(symbol), Ok(size)) = (dim, i64::try_from(*size)) {
+                sizes.set(symbol, size);
+            }
+        }
+    }
+    sizes
 }
 
 /// One plan for all shapes.
