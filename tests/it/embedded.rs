@@ -159,7 +159,7 @@ fn the_base_is_the_same_for_every_model_and_compression() {
         (MODEL, "--compression none"),
         (MODEL, "--compression zstd --jobs 1"),
         (MODEL, "--user 7 --workdir /w --env A=b --name other"),
-        ("onnx/made_external", "--framework onnx"),
+        ("onnx/made_slices", ""),
     ]
     .iter()
     .enumerate()
