@@ -7,6 +7,8 @@
 //! Invariant: an engine that was loaded never aborts the process: a backend's panic is caught and
 //! becomes an error of the one request.
 
+#[cfg_attr(not(test), allow(dead_code, reason = "the loader of models registers them"))]
+mod ml;
 pub mod tensor;
 
 use crate::model::contract::{DType, Shape};
