@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "serve")]
+use crate::engine;
 use crate::error::{Error, Kind, Result, show, show_bytes};
 use crate::event::{Event, Observe, warn};
 use crate::fs::path_from_bytes;
@@ -52,20 +54,6 @@ fn load(file: &Path) -> Result<Loaded> {
 fn load(file: &Path) -> Result<Loaded> {
     let message = format!("`{}` cannot be checked: this floe was built without its engine", show(file));
     Err(Error::new(Kind::Usage, message).hint("build floe with the feature `serve`, or name another runtime"))
-}
-
-/// TO BE REPLACED by `crate::engine` once its `check` exists: the same interface, which loads nothing.
-#[cfg(feature = "serve")]
-mod engine {
-    pub(super) struct Checked {
-        pub(super) backend: &'static str,
-        pub(super) warnings: Vec<String>,
-    }
-
-    pub(super) fn check(file: &std::path::Path) -> crate::Result<Checked> {
-        crate::fs::open_regular(file)?;
-        Ok(Checked { backend: "none", warnings: Vec::new() })
-    }
 }
 
 fn check_with(model: &Served<'_>, load: impl Fn(&Path) -> Result<Loaded>, see: &dyn Observe) -> Result<()> {

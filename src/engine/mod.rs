@@ -16,6 +16,7 @@ mod claims;
 mod external;
 mod gate;
 mod guard;
+mod ml;
 mod rten;
 mod tract;
 

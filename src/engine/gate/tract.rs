@@ -7,6 +7,7 @@
 use tract_onnx::pb::NodeProto;
 
 use super::{Facts, Refused, attribute, elem, float, has_input, int, ints, text};
+use crate::engine::ml;
 use crate::engine::operators::Operator;
 
 /// The operators of `ai.onnx.ml` (onnx/defs/traditionalml); no other domain has these names.
@@ -38,7 +39,7 @@ pub(in crate::engine) fn has(operator: &Operator, registered: &dyn Fn(&str) -> b
     let ours = match operator.domain.as_str() {
         "ai.onnx" => !learned,
         "ai.onnx.ml" => learned,
-        _ => false,
+        domain => ml::OPERATORS.contains(&(domain, operator.name.as_str())),
     };
     ours && registered(&operator.name)
 }

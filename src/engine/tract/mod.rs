@@ -44,6 +44,7 @@ pub(super) struct Output {
 pub(super) fn framework() -> Onnx {
     let mut framework = onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
     // Files are read, not mapped: one that shrinks meanwhile is an error then, not a signal.
+    super::ml::register(&mut framework.op_register);
     framework.provider = Arc::new(FopenDataResolver);
     framework
 }
