@@ -101,9 +101,12 @@ pub fn signature(contract: Option<&Contract>, engine: &Engine) -> Result<Signatu
             outputs: side(engine.outputs()),
         });
     };
+    let mut signature = signature.clone();
+    // Weights that a caller may override are inputs of the contract; the engine has folded them in.
+    signature.inputs.retain(|t| !t.optional || engine.inputs().iter().any(|p| p.name == t.name));
     agree("input", &signature.inputs, engine.inputs())?;
     agree("output", &signature.outputs, engine.outputs())?;
-    Ok(signature.clone())
+    Ok(signature)
 }
 
 fn agree(what: &str, said: &[Tensor], ports: &[Port]) -> Result<()> {
