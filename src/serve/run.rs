@@ -170,12 +170,7 @@ async fn serve(
     let model = Arc::new(model.counting(metrics));
     rest.serves(Arc::clone(&model));
     let speaking = tokio::spawn(speak(Arc::clone(&model), grpc, stopped));
-    see.on(Event::Note {
-        message: format!(
-            "serving `{}` over http://{at_http} (REST) and {at_grpc} (gRPC)",
-            show_bytes(name.as_bytes())
-        ),
-    });
+    see.on(Event::Serving { name, http: at_http.to_string(), grpc: at_grpc.to_string() });
 
     let mut both = pin!(async move {
         let (http, grpc) = (answering.await, speaking.await);
