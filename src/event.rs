@@ -82,6 +82,15 @@ pub enum Event {
         /// Whether the same content had been published there before.
         existed: bool,
     },
+    /// A model is loaded and takes requests until the process is told to stop.
+    Serving {
+        /// What callers call it.
+        name: String,
+        /// Address and port of REST.
+        http: String,
+        /// Address and port of gRPC.
+        grpc: String,
+    },
 }
 
 /// A file and how large it is.

@@ -68,7 +68,11 @@ fn understood(e: &clap::Error) -> Error {
                 (None, Some(ContextValue::Strings(all))) if !all.is_empty() => {
                     format!("use one of {}", all.join(", "))
                 }
-                _ => usage_line,
+                // What reads a value of ours says what it expected.
+                _ => match std::error::Error::source(e).map(ToString::to_string) {
+                    Some(expected) if expected.starts_with("expected ") => expected,
+                    _ => usage_line,
+                },
             };
             if value.is_empty() {
                 return usage(format!("`{flag}` needs a value"), format!("write `{name}`"));
@@ -139,6 +143,12 @@ mod tests {
             ("build a b", "`b` is one argument too many", "write `floe build [OPTIONS] [DIR|FILE]`"),
             ("versions", "`NAME` is missing", "write `floe versions <NAME>`"),
             ("build --name a --name b", "`--name` is given twice", "give it once"),
+            (
+                "serve --host here",
+                "`--host` cannot be `here`",
+                "expected an IP address, as in 127.0.0.1 or ::",
+            ),
+            ("serve --max-body much", "`--max-body` cannot be `much`", "expected a size, as in 64MiB"),
             ("build --json=x", "`--json` takes no value", "give it alone"),
         ] {
             let e = of(line);

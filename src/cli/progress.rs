@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use floe::error::show_lines;
+use floe::error::{show_bytes, show_lines};
 use floe::event::{EVENT_VERSION, Event, FileSize, Observe};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -170,6 +170,10 @@ impl Shared {
                     self.say(state, &format!("published {version} as {reference}"));
                 }
             }
+            Event::Serving { name, http, grpc } if self.verbosity >= 0 => {
+                let name = show_bytes(name.as_bytes());
+                self.say(state, &format!("serving `{name}` over http://{http} (REST) and {grpc} (gRPC)"));
+            }
             _ => {}
         }
     }
@@ -260,6 +264,11 @@ impl Observe for Speaker {
         let mut state = self.shared.state();
         if let Event::Published { reference, .. } = &event {
             state.published.push(reference.clone());
+        }
+        if let Event::Serving { .. } = &event {
+            // A server that waits for requests is no work that has to show life.
+            state.finished = true;
+            self.shared.done.notify_all();
         }
         match self.shared.mode {
             Progress::Json => self.shared.json(&mut state, &event),

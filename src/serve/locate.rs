@@ -38,8 +38,9 @@ pub struct Located {
 ///
 /// When there is none, or one that is not ONNX.
 pub fn locate(path: &Path) -> Result<Located> {
-    let real =
-        std::fs::canonicalize(path).at("open the model", path).map_err(|e| e.with_kind(Kind::Model))?;
+    let real = std::fs::canonicalize(path).at("open the model", path).map_err(|e| {
+        e.with_kind(Kind::Model).hint("name a folder with an ONNX model in it, or the `.onnx` file")
+    })?;
     let (frozen, files) = (real.join("contract.json"), real.join("files"));
     let (contract, root) = if frozen.is_file() && files.is_dir() {
         (Some(contract(&frozen)?), files)

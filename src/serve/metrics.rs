@@ -180,7 +180,7 @@ struct Process {
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let started = ConstGauge::new(self.started);
-        let help = "When the process started, since 1970";
+        let help = "When the process started, since 1970.";
         let kind = started.metric_type();
         started.encode(encoder.encode_descriptor(
             "process_start_time",
@@ -190,7 +190,7 @@ impl Collector for Process {
         )?)?;
         if let Some(bytes) = resident() {
             let resident = ConstGauge::new(bytes);
-            let help = "Memory of the process that is in RAM";
+            let help = "Memory of the process that is in RAM.";
             let kind = resident.metric_type();
             resident.encode(encoder.encode_descriptor(
                 "process_resident_memory",

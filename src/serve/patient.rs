@@ -209,6 +209,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         if done.is_ready() {
             // All that there was to write is written.
             this.writing = None;
+            // Whoever asked for bytes while the request was worked on is not asked again before
+            // some come: from here on the timer has to run.
+            if this.poll_patience(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
         }
         done
     }

@@ -80,7 +80,7 @@ impl Options {
             model_id: None,
             limits: Limits {
                 workers: cores,
-                queue: 128,
+                queue: 512,
                 body: 64 << 20,
                 bodies: 256 << 20,
                 deadline: Duration::from_secs(30),
@@ -170,12 +170,7 @@ async fn serve(
     let model = Arc::new(model.counting(metrics));
     rest.serves(Arc::clone(&model));
     let speaking = tokio::spawn(super::grpc::serve(Arc::clone(&model), grpc, stopped));
-    see.on(Event::Note {
-        message: format!(
-            "serving `{}` over http://{at_http} (REST) and {at_grpc} (gRPC)",
-            show_bytes(name.as_bytes())
-        ),
-    });
+    see.on(Event::Serving { name, http: at_http.to_string(), grpc: at_grpc.to_string() });
 
     let mut both = pin!(async move {
         let (http, grpc) = (answering.await, speaking.await);

@@ -67,9 +67,12 @@ struct Heard(mpsc::Sender<String>);
 
 impl Observe for Heard {
     fn on(&self, event: Event) {
-        if let Event::Note { message } | Event::Warning { message, .. } = event {
-            let _nobody_listens = self.0.send(message);
-        }
+        let line = match event {
+            Event::Note { message } | Event::Warning { message, .. } => message,
+            Event::Serving { http, .. } => format!("serving {http}"),
+            _ => return,
+        };
+        let _nobody_listens = self.0.send(line);
     }
 }
 
@@ -86,8 +89,7 @@ impl Server {
     pub(super) fn start(options: Options, engine: Engine) -> Self {
         let mut server = Self::begin(options, move || engine);
         let line = server.hears("serving ");
-        let address = line.split("http://").nth(1).unwrap().split(' ').next().unwrap();
-        server.port = address.rsplit(':').next().unwrap().parse().unwrap();
+        server.port = line.rsplit(':').next().unwrap().parse().unwrap();
         server
     }
 

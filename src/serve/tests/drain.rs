@@ -19,6 +19,7 @@ fn c48_readiness_turns_false_first_and_what_was_begun_is_answered() {
     begun.send(head(BODY.len()) + BODY);
     let mut idle = Client::new(port);
     assert_eq!(idle.get("/v2/health/ready").status, 200);
+    let mut silent = Client::new(port);
     server.stop();
     server.hears("stopping: ");
     // New connections are accepted still, and told not to come.
@@ -36,7 +37,8 @@ fn c48_readiness_turns_false_first_and_what_was_begun_is_answered() {
         assert!(began.elapsed() < Duration::from_secs(10));
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(idle.is_ended() && new.is_ended());
+    assert!(idle.is_ended() && new.is_ended() && silent.is_ended());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     // What was begun ends well.
     go.send(()).unwrap();
     assert_eq!(begun.reply(false).unwrap().status, 200);

@@ -10,3 +10,4 @@ mod conventions;
 mod definitions;
 mod image;
 mod images;
+mod serve;
