@@ -358,7 +358,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "FLOE_SERVE_WORKERS", value_parser = values::at_least_one, value_name = "N")]
     pub(crate) workers: Option<usize>,
     /// Requests that wait for their turn; one more gets a 503
-    #[arg(long, env = "FLOE_SERVE_QUEUE", default_value = "128", value_parser = values::count, value_name = "N")]
+    #[arg(long, env = "FLOE_SERVE_QUEUE", default_value = "512", value_parser = values::count, value_name = "N")]
     pub(crate) queue: usize,
     /// Threads that compute one request
     #[arg(long, env = "FLOE_SERVE_THREADS", default_value = "1", value_parser = values::at_least_one, value_name = "N")]

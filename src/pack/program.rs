@@ -51,13 +51,28 @@ impl Program {
         let head = tar::header(PATH.as_bytes(), &kind, owned, &[]);
         let tail = [&vec![0; tar::padding(stamp.size)][..], &tar::END].concat();
         let length = head.len() as u64 + stamp.size + tail.len() as u64;
-        std::io::Seek::rewind(&mut file).at("read", path)?;
-        let tar = head.as_slice().chain((&file).take(stamp.size)).chain(tail.as_slice());
-
-        let mut pass = Codec::Gzip.encode(Hashing::new(tar), threads)?;
-        let mut stored = Vec::new();
-        copy(&mut pass, &mut stored, |_| checkpoint(see).map_err(Error::into_io)).at("read", path)?;
-        let (diff_id, read, _) = pass.into_inner().finish();
+        // Hashing what goes in takes as long as compressing it: each reads the file for itself, at once.
+        let content = || -> Result<_> {
+            let file = crate::fs::open_regular(path)?;
+            Ok(std::io::Cursor::new(head.clone())
+                .chain(file.take(stamp.size))
+                .chain(std::io::Cursor::new(tail.clone())))
+        };
+        let seen = |_: usize| checkpoint(see).map_err(Error::into_io);
+        let (hashed, stored) = std::thread::scope(|scope| {
+            let hashing = scope.spawn(|| -> Result<_> {
+                let mut tar = Hashing::new(content()?);
+                copy(&mut tar, &mut std::io::sink(), seen).at("read", path)?;
+                Ok(tar.finish())
+            });
+            let mut stored = Vec::new();
+            let packed = Codec::Gzip
+                .encode(content()?, threads)
+                .and_then(|mut pass| copy(&mut pass, &mut stored, seen).at("read", path));
+            let hashed = hashing.join().map_err(|_| Error::new(Kind::Bug, "the hashing thread died"))??;
+            packed.map(|_| (hashed, stored))
+        })?;
+        let (diff_id, read, _) = hashed;
         if read != length || Stamp::of(&file.metadata().at("stat", path)?) != stamp {
             return Err(changed(path));
         }

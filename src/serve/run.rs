@@ -242,8 +242,11 @@ fn version(model_id: Option<&str>) -> Result<String> {
         hex.get(..VERSION_DIGITS).filter(|d| d.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
     digits.map(str::to_owned).ok_or_else(|| {
         let shown = show_bytes(id.as_bytes());
-        Error::new(Kind::Usage, format!("expected a model id, `sha256:` and hexadecimal digits, found `{shown}`"))
-            .hint("`floe inspect` shows an image's; the image sets it in FLOE_MODEL_ID")
+        Error::new(
+            Kind::Usage,
+            format!("expected a model id, `sha256:` and hexadecimal digits, found `{shown}`"),
+        )
+        .hint("`floe inspect` shows an image's; the image sets it in FLOE_MODEL_ID")
     })
 }
 
@@ -257,7 +260,14 @@ mod tests {
         let id = "0123456789abcdef".repeat(4);
         assert_eq!(version(Some(&id)).unwrap(), "0123456789abcdef");
         assert_eq!(version(Some(&format!("sha256:{id}"))).unwrap(), "0123456789abcdef");
-        for odd in ["", "0123", "0123456789ABCDEF", "0123456789abcdeé", "sha256:0123456789", "sha512:0123456789abcdef0123"] {
+        for odd in [
+            "",
+            "0123",
+            "0123456789ABCDEF",
+            "0123456789abcdeé",
+            "sha256:0123456789",
+            "sha512:0123456789abcdef0123",
+        ] {
             assert_eq!(version(Some(odd)).unwrap_err().kind(), Kind::Usage, "{odd}");
         }
     }
