@@ -10,12 +10,17 @@
 //! tables or panic: attributes are checked against each other when a node is read.
 
 mod attributes;
+mod borrowed;
+mod cast;
+mod double;
 mod encode;
 mod flatten;
+mod gemm;
 mod kernel;
 mod labels;
 mod linear;
 mod pattern;
+mod pick;
 mod post;
 mod rows;
 mod scale;
@@ -61,11 +66,27 @@ const TABLE: &[(&str, &str, Builder)] = &[
     (ML, "TreeEnsembleClassifier", tree::classifier),
     (ML, "TreeEnsembleRegressor", tree::regressor),
     (ML, "ZipMap", scale::zip_map),
+    (ONNX, "BatchNormalization", borrowed::batch_normalization),
+    (ONNX, "Cast", cast::cast),
+    (ONNX, "Compress", pick::compress),
     (ONNX, "Flatten", flatten::flatten),
+    (ONNX, "GRU", borrowed::recurrent),
+    (ONNX, "Gemm", gemm::gemm),
+    (ONNX, "HardSwish", double::hard_swish),
+    (ONNX, "IsInf", double::is_inf),
+    (ONNX, "IsNaN", double::is_nan),
+    (ONNX, "LSTM", borrowed::recurrent),
+    (ONNX, "LeakyRelu", double::leaky_relu),
+    (ONNX, "OneHot", pick::one_hot),
+    (ONNX, "RNN", borrowed::recurrent),
     (ONNX, "RegexFullMatch", text::regex_full_match),
+    (ONNX, "Round", double::round),
+    (ONNX, "Sigmoid", double::sigmoid),
+    (ONNX, "SpaceToDepth", borrowed::space_to_depth),
     (ONNX, "StringConcat", text::string_concat),
     (ONNX, "StringNormalizer", text::string_normalizer),
     (ONNX, "StringSplit", text::string_split),
+    (ONNX, "Swish", double::swish),
     (ONNX, "TfIdfVectorizer", tfidf::tf_idf_vectorizer),
     (ORT, "Tokenizer", text::tokenizer),
 ];
@@ -83,6 +104,7 @@ pub(super) const OPERATORS: &[(&str, &str)] = &{
 
 /// Adds the operators to tract's table, over its own where it has any.
 pub(super) fn register(ops: &mut OnnxOpRegister) {
+    borrowed::keep(ops);
     for (_, name, builder) in TABLE {
         ops.insert(name, *builder);
     }
