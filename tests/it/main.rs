@@ -14,6 +14,7 @@ mod registry;
 mod reproducible;
 mod sandbox;
 mod schema;
+mod serving;
 mod stores;
 mod support;
 mod traffic;

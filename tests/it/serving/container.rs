@@ -68,7 +68,14 @@ fn container_answers(user: Option<&'static str>, uid: &str) {
     let model = models().join("network.onnx");
     let layout = format!("oci:{}", podman.path("layout").display());
     let mut build = floe.command();
-    build.arg("build").arg(&model).args(["--name", "network", "--json", "-o"]).arg(format!("{layout}:it"));
+    // The base is what this is about: floe itself.
+    build
+        .env_remove("FLOE_RUNTIME")
+        .env_remove("FLOE_BINARY")
+        .arg("build")
+        .arg(&model)
+        .args(["--name", "network", "--json", "-o"])
+        .arg(format!("{layout}:it"));
     let out = output(&mut build);
     assert!(out.status.success(), "{}", said(&out));
     let built: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
@@ -76,7 +83,14 @@ fn container_answers(user: Option<&'static str>, uid: &str) {
 
     let image = format!("{layout}:it");
     let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
-    let closed = ["--read-only", "--read-only-tmpfs=false", "--cap-drop", "all", "--security-opt", "no-new-privileges"];
+    let closed = [
+        "--read-only",
+        "--read-only-tmpfs=false",
+        "--cap-drop",
+        "all",
+        "--security-opt",
+        "no-new-privileges",
+    ];
     let ports = ["--env", "FLOE_SERVE_HTTP_PORT=0", "--env", "FLOE_SERVE_GRPC_PORT=0"];
     let run = ["run", "--rm", "--name", "it", "--network=host", "--user", uid];
     let arguments = [&run[..], &limits, &closed, &ports, &[&image]].concat();

@@ -5,6 +5,7 @@
 //! environment is missing fails.
 
 mod clients;
+mod company;
 mod container;
 
 use std::io::{BufRead, BufReader, Read, Write};
