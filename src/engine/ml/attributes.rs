@@ -96,6 +96,11 @@ impl<'a> Attributes<'a> {
         self.read(name, self.node.get_attr_opt_vec(name))
     }
 
+    /// Strings as they are in the file, of any bytes.
+    pub(super) fn bytes(&self, name: &str) -> TractResult<Option<&'a [Vec<u8>]>> {
+        self.read(name, self.node.get_attr_opt_slice(name))
+    }
+
     pub(super) fn tensor(&self, ctx: &ParsingContext, name: &str) -> TractResult<Option<Tensor>> {
         let proto: Option<&TensorProto> = self.read(name, self.node.get_attr_opt(name))?;
         proto.map(|t| self.read(name, load(ctx, t))).transpose()

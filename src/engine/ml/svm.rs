@@ -93,6 +93,11 @@ impl Similarity {
     }
 }
 
+/// A sum of products. Hundreds of parts of both signs cancel: it is kept in doubles, as trainers do.
+fn weighted(weights: &[f32], values: impl Iterator<Item = f32>) -> f64 {
+    weights.iter().zip(values).map(|(w, v)| f64::from(*w) * f64::from(v)).sum()
+}
+
 /// The number of features of `count` vectors that lie one after the other.
 fn features(attributes: &Attributes, name: &str, values: usize, count: usize) -> TractResult<usize> {
     if count == 0 || values == 0 || !values.is_multiple_of(count) {
@@ -239,10 +244,10 @@ impl Classifier {
                 let part = |class: usize, row: usize| {
                     let range = starts[class]..starts[class + 1];
                     let weights = &self.coefficients[row * vectors..][range.clone()];
-                    weights.iter().zip(&scratch.similar[range]).map(|(w, s)| w * s).sum::<f32>()
+                    weighted(weights, scratch.similar[range].iter().copied())
                 };
-                let decision =
-                    part(first, second - 1) + part(second, first) + rho.next().copied().unwrap_or(0.0);
+                let rho = f64::from(rho.next().copied().unwrap_or(0.0));
+                let decision = (part(first, second - 1) + part(second, first) + rho) as f32;
                 scratch.decisions.push(decision);
                 scratch.votes[if decision > 0.0 { first } else { second }] += 1;
             }
@@ -396,12 +401,12 @@ impl Computation for Regressor {
         batch.expect_features(self.features)?;
         let value = |row: &[f32]| {
             let sum = if self.vectors.is_empty() {
-                self.similarity.of(row, &self.coefficients)
+                f64::from(self.similarity.of(row, &self.coefficients))
             } else {
                 let vectors = self.vectors.chunks_exact(self.features);
-                vectors.zip(&self.coefficients).map(|(v, c)| c * self.similarity.of(row, v)).sum()
+                weighted(&self.coefficients, vectors.map(|v| self.similarity.of(row, v)))
             };
-            let value = sum + self.rho;
+            let value = (sum + f64::from(self.rho)) as f32;
             match self.one_class {
                 true if value > 0.0 => 1.0,
                 true => -1.0,

@@ -162,23 +162,13 @@ impl<'a> Tables<'a> {
 
     fn forest<F: Float>(self, targets: usize, aggregate: Aggregate) -> TractResult<Forest<F>> {
         let attributes = self.attributes;
-        let mut places: BTreeMap<(i64, i64), usize> = BTreeMap::new();
-        let mut roots: BTreeMap<i64, usize> = BTreeMap::new();
-        let mut order = Vec::new();
-        for (at, node) in self.trees.iter().copied().zip(self.ids.iter().copied()).enumerate() {
-            if places.insert(node, at).is_some() {
-                let (tree, id) = node;
-                return Err(attributes.wrong(
-                    "nodes_nodeids",
-                    format_args!("expected each node of a tree once, found {id} of tree {tree} twice"),
-                ));
-            }
-            // A tree begins with its root.
-            roots.entry(node.0).or_insert_with(|| {
-                order.push(at);
-                at
-            });
-        }
+        let places = Places::new(self.trees, self.ids).map_err(|(tree, id)| {
+            attributes.wrong(
+                "nodes_nodeids",
+                format_args!("expected each node of a tree once, found {id} of tree {tree} twice"),
+            )
+        })?;
+        let order = places.roots(self.trees);
         // Branches and leaves get places of their own.
         let mut leaves: Vec<Vec<(i64, F)>> = Vec::new();
         let mut ways = Vec::with_capacity(self.modes.len());
@@ -193,7 +183,7 @@ impl<'a> Tables<'a> {
             }
         }
         let way = |tree: i64, id: i64, name: &str| {
-            places.get(&(tree, id)).map(|at| ways[*at]).ok_or_else(|| {
+            places.find(tree, id).map(|at| ways[at]).ok_or_else(|| {
                 attributes.wrong(name, format_args!("expected a node of tree {tree}, found {id}"))
             })
         };
@@ -203,7 +193,7 @@ impl<'a> Tables<'a> {
             let Some(test) = mode else { continue };
             let tree = self.trees[at];
             seedlings.push(Seedling {
-                values: vec![values[at]],
+                values: tvec!(values[at]),
                 feature: self.features[at],
                 test: *test,
                 missing: self.missing.get(at).is_some_and(|m| *m != 0),
@@ -227,21 +217,68 @@ impl<'a> Tables<'a> {
     }
 }
 
+/// Where the nodes stand in their table, by tree and number.
+struct Places {
+    /// In the order of trees and numbers.
+    nodes: Vec<((i64, i64), usize)>,
+    /// Where each tree begins among them.
+    trees: BTreeMap<i64, usize>,
+}
+
+impl Places {
+    /// The error is a node that is there twice.
+    fn new(trees: &[i64], ids: &[i64]) -> Result<Self, (i64, i64)> {
+        let names = trees.iter().copied().zip(ids.iter().copied());
+        let mut nodes: Vec<((i64, i64), usize)> = names.enumerate().map(|(at, name)| (name, at)).collect();
+        // Most files are in this order already, which costs a look at each.
+        nodes.sort();
+        if let Some(twice) = nodes.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(twice[0].0);
+        }
+        let mut starts = BTreeMap::new();
+        for (at, ((tree, _), _)) in nodes.iter().enumerate() {
+            if at == 0 || nodes[at - 1].0.0 != *tree {
+                starts.insert(*tree, at);
+            }
+        }
+        Ok(Self { nodes, trees: starts })
+    }
+
+    fn find(&self, tree: i64, id: i64) -> Option<usize> {
+        let start = *self.trees.get(&tree)?;
+        // Where the numbers of a tree have no gaps, the place is known.
+        let guess = usize::try_from(id.checked_sub(self.nodes[start].0.1)?).ok()?.checked_add(start)?;
+        if let Some((name, at)) = self.nodes.get(guess)
+            && *name == (tree, id)
+        {
+            return Some(*at);
+        }
+        let found = self.nodes.binary_search_by_key(&(tree, id), |(name, _)| *name);
+        found.ok().map(|place| self.nodes[place].1)
+    }
+
+    /// The roots, in the order of the table: a tree begins with its own.
+    fn roots(&self, trees: &[i64]) -> Vec<usize> {
+        let mut open: BTreeMap<i64, usize> = self.trees.clone();
+        trees.iter().enumerate().filter(|(_, tree)| open.remove(tree).is_some()).map(|(at, _)| at).collect()
+    }
+}
+
 fn modes(attributes: &Attributes, count: usize) -> TractResult<Vec<Option<Test>>> {
     let name = "nodes_modes";
-    let words = attributes.must(name, attributes.strings(name)?)?;
+    let words = attributes.must(name, attributes.bytes(name)?)?;
     attributes.as_many(name, words.len(), count, "`nodes_treeids`")?;
-    let mode = |word: &String| {
-        Ok(Some(match word.as_str() {
-            "BRANCH_LEQ" => Test::Leq,
-            "BRANCH_LT" => Test::Lt,
-            "BRANCH_GTE" => Test::Gte,
-            "BRANCH_GT" => Test::Gt,
-            "BRANCH_EQ" => Test::Eq,
-            "BRANCH_NEQ" => Test::Neq,
-            "LEAF" => return Ok(None),
+    let mode = |word: &Vec<u8>| {
+        Ok(Some(match word.as_slice() {
+            b"BRANCH_LEQ" => Test::Leq,
+            b"BRANCH_LT" => Test::Lt,
+            b"BRANCH_GTE" => Test::Gte,
+            b"BRANCH_GT" => Test::Gt,
+            b"BRANCH_EQ" => Test::Eq,
+            b"BRANCH_NEQ" => Test::Neq,
+            b"LEAF" => return Ok(None),
             other => {
-                let found = crate::error::show_bytes(other.as_bytes());
+                let found = crate::error::show_bytes(other);
                 return Err(attributes.wrong(name, format_args!("expected a mode, found `{found}`")));
             }
         }))

@@ -89,9 +89,9 @@ fn forest<F: Float + Datum>(
         let (test, values) = match modes[at] {
             MEMBER => {
                 let set = sets.next().filter(|set| !set.is_empty());
-                (Test::Eq, attributes.must("membership_values", set)?.to_vec())
+                (Test::Eq, attributes.must("membership_values", set)?.into())
             }
-            mode => (test(attributes, mode)?, vec![values[at]]),
+            mode => (test(attributes, mode)?, tvec!(values[at])),
         };
         branches.push(Seedling {
             values,

@@ -31,7 +31,7 @@ pub(super) enum Way {
 #[derive(Debug)]
 pub(super) struct Seedling<F> {
     /// At least one.
-    pub(super) values: Vec<F>,
+    pub(super) values: TVec<F>,
     pub(super) feature: i64,
     pub(super) test: Test,
     pub(super) missing: bool,
