@@ -84,7 +84,7 @@ fn tables(corpus: &Path, list: bool) {
                 for bad in ["refused", "failed", "wrong", "crashed"] {
                     match of(e, bad) {
                         0 => {}
-                        n => cell.push_str(&format!(", {n} {bad}")),
+                        n => cell.extend([format!(", {n} {bad}")]),
                     }
                 }
                 cell

@@ -125,7 +125,7 @@ fn start(model: &str) -> Server {
         .find_map(|l| {
             let l = l.unwrap();
             let rest = l.split_once("http://")?.1;
-            Some(rest.split(|c: char| c == ' ' || c == '/').next().unwrap().to_owned())
+            Some(rest.split([' ', '/']).next().unwrap().to_owned())
         })
         .expect("the server says where it listens");
     std::thread::spawn(move || lines.for_each(drop));
