@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::elf::{Elf, Fault};
-use crate::blob::codec::Codec;
+use crate::blob::codec::{self, Codec};
 use crate::blob::{Blob, Bytes, Hashing, Packed, copy};
 use crate::error::{At, Error, Kind, Result, show, show_bytes};
 use crate::event::{Observe, checkpoint};
@@ -66,9 +66,9 @@ impl Program {
                 Ok(tar.finish())
             });
             let mut stored = Vec::new();
-            let packed = Codec::Gzip
-                .encode(content()?, threads)
-                .and_then(|mut pass| copy(&mut pass, &mut stored, seen).at("read", path));
+            let packed = content().and_then(|content| {
+                copy(&mut codec::quick_gzip(content, threads), &mut stored, seen).at("read", path)
+            });
             let hashed = hashing.join().map_err(|_| Error::new(Kind::Bug, "the hashing thread died"))??;
             packed.map(|_| (hashed, stored))
         })?;

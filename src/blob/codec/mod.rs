@@ -49,7 +49,7 @@ impl Codec {
     pub fn encode<R: Read + Send>(self, from: R, threads: usize) -> Result<Encoder<R>> {
         Ok(match self {
             Self::None => Encoder::None(from),
-            Self::Gzip => Encoder::Gzip(gzip::Gzip::new(from, threads)),
+            Self::Gzip => Encoder::Gzip(gzip::Gzip::new(from, gzip::LEVEL, threads)),
             Self::Zstd => Encoder::Zstd(zstd_encoder(from, threads).doing("start zstd")?),
         })
     }
@@ -102,6 +102,11 @@ fn zstd_encoder<R: Read>(from: R, threads: usize) -> io::Result<Zstd<R>> {
 }
 
 type Zstd<R> = Box<zstd::stream::read::Encoder<'static, BufReader<R>>>;
+
+/// Starts compressing with gzip at its quickest, for what is packed anew each time and is not a model's.
+pub fn quick_gzip<R: Read + Send>(from: R, threads: usize) -> Encoder<R> {
+    Encoder::Gzip(gzip::Gzip::new(from, gzip::QUICK, threads))
+}
 
 /// A reader of the compressed bytes.
 #[expect(missing_docs, reason = "one variant a codec")]

@@ -50,6 +50,8 @@ impl Podman {
         };
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
         command.env("HOME", self.folder.path()).env("XDG_RUNTIME_DIR", self.path("run"));
+        // A layout is named relative to here: podman takes no capitals in its path.
+        command.current_dir(self.folder.path());
         command.arg("--root").arg(self.path("root")).arg("--runroot").arg(self.path("state"));
         command.args(["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--runtime", "runc"]);
         command.args(arguments);
@@ -81,7 +83,7 @@ fn container_answers(user: Option<&'static str>, uid: &str) {
     let built: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     podman.give(&podman.path("layout"));
 
-    let image = format!("{layout}:it");
+    let image = "oci:layout:it";
     let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
     let closed = [
         "--read-only",
@@ -93,7 +95,7 @@ fn container_answers(user: Option<&'static str>, uid: &str) {
     ];
     let ports = ["--env", "FLOE_SERVE_HTTP_PORT=0", "--env", "FLOE_SERVE_GRPC_PORT=0"];
     let run = ["run", "--rm", "--name", "it", "--network=host", "--user", uid];
-    let arguments = [&run[..], &limits, &closed, &ports, &[&image]].concat();
+    let arguments = [&run[..], &limits, &closed, &ports, &[image]].concat();
     let mut server = Server::start(&mut podman.command(&arguments));
     let said = compare(&server, "network", &model);
     assert!(said.contains(built["model_id"].as_str().unwrap()), "{said}");
