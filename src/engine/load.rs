@@ -2,7 +2,7 @@
 //!
 //! tract comes first, with symbols for the dimensions that a request fixes; then rten, for models
 //! whose every operator it is trusted with; then tract with the shapes of each request. It is not the
-//! check of a build, which also runs the model ([`super::check`]).
+//! check of a build, which also runs the model ([`super::check()`]).
 //!
 //! Invariants: no library sees a file that was not surveyed, nor opens a file beside the model that
 //! was not checked; the choice depends on the model alone.

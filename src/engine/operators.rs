@@ -4,7 +4,7 @@
 //! It is read with floe's own bounded reader before any engine sees the file, so that the engines
 //! meet neither messages that are nested without end nor tensors that claim more than the file
 //! holds. It is not the contract ([`crate::model::format`] reads that) and judges no operator
-//! ([`super::gate`] does).
+//! (`gate` does).
 //!
 //! Invariant: what was surveyed nests at most [`MAX_DEPTH`](crate::model::pb::MAX_DEPTH) messages
 //! deep, and each of its tensors is as large as it says.

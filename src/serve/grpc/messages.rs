@@ -1,7 +1,7 @@
 //! The messages of the Open Inference Protocol over gRPC, version 2, package `inference`.
 //!
-//! They are the wire's words and nothing more: what they mean is decided in [`super::service`], and
-//! how tensors lie in them in [`super::tensors`]. Names and field numbers are those of the
+//! They are the wire's words and nothing more: what they mean is decided in `service`, and
+//! how tensors lie in them in `tensors`. Names and field numbers are those of the
 //! protocol's `grpc_predict_v2.proto` (KServe) and `grpc_service.proto` (Triton), which agree.
 //!
 //! Invariants: raw tensors are [`Bytes`] that share the memory of the message they came in; the

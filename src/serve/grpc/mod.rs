@@ -2,7 +2,7 @@
 //! HTTP/2 without TLS.
 //!
 //! It is a codec around [`Model`]: what a request may hold, when it runs and why it is refused is
-//! decided there. The transport is hyper's HTTP/2 with one message each way ([`call`]), because room
+//! decided there. The transport is hyper's HTTP/2 with one message each way (`call`), because room
 //! for a message must be taken between its length and its bytes, and be given back with its last
 //! byte; `tonic` lends its status and body, and serves the health protocol.
 //!
