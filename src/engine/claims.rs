@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use super::operators::MAX_TEXT;
 use crate::error::{Error, Kind, Result, show_bytes};
+use crate::model::format::onnx::graph::text_entry;
 use crate::model::pb::{Message, Value};
 
 /// The most dimensions of a tensor.
@@ -51,7 +52,7 @@ pub(super) fn check(mut message: Message<'_>) -> Result<(String, Option<Piece>)>
                 });
             }
             13 if entries.len() < 64 => {
-                let (key, value) = entry(field.message()?)?;
+                let (key, value) = text_entry(field.message()?, MAX_TEXT)?;
                 entries.insert(key, value);
             }
             14 => elsewhere = field.int()? == 1,
@@ -97,19 +98,6 @@ pub(super) fn check(mut message: Message<'_>) -> Result<(String, Option<Piece>)>
         ));
     }
     Ok((name, None))
-}
-
-/// A `StringStringEntryProto`.
-fn entry(mut message: Message<'_>) -> Result<(String, String)> {
-    let (mut key, mut value) = (String::new(), String::new());
-    while let Some(field) = message.next_field()? {
-        match field.number {
-            1 => key = field.text(MAX_TEXT)?,
-            2 => value = field.text(MAX_TEXT)?,
-            _ => {}
-        }
-    }
-    Ok((key, value))
 }
 
 /// Bits of an element in raw form, by ONNX's number of its type (onnx/onnx.proto); strings have none.

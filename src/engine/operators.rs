@@ -16,6 +16,7 @@ use std::path::Path;
 
 use super::claims::{self, Piece};
 use crate::error::{At, Error, Kind, Result, show_bytes};
+use crate::model::format::onnx::graph::{domain, opset};
 use crate::model::format::onnx::types::{Dim, Type, ValueInfo, value_info};
 use crate::model::pb::{Input, Message, Source};
 
@@ -121,8 +122,8 @@ pub(super) fn survey(source: &dyn Source, budget: u64) -> Result<Survey> {
         match field.number {
             7 => graph = Some(field.message()?),
             8 => {
-                let (domain, version) = opset(field.message()?)?;
-                opsets.insert(domain, version);
+                let (name, version) = opset(field.message()?, MAX_TEXT)?;
+                opsets.insert(domain(&name).to_owned(), version);
             }
             20 => walk.training(field.message()?)?,
             25 => {
@@ -151,23 +152,6 @@ fn bounded(n: usize, what: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(Kind::Model, format!("the ONNX model has more than {MAX_NAMES} {what}")))
-}
-
-/// The name of a domain; the standard's own may be written in two ways.
-pub(super) fn domain(name: &str) -> &str {
-    if name.is_empty() { "ai.onnx" } else { name }
-}
-
-fn opset(mut message: Message<'_>) -> Result<(String, i64)> {
-    let (mut name, mut version) = (String::new(), 0);
-    while let Some(field) = message.next_field()? {
-        match field.number {
-            1 => name = field.text(MAX_TEXT)?,
-            2 => version = field.int()?,
-            _ => {}
-        }
-    }
-    Ok((domain(&name).to_owned(), version))
 }
 
 /// On the way through all graphs.
@@ -236,8 +220,8 @@ impl Walk {
         let mut rest = message;
         while let Some(field) = rest.next_field()? {
             if field.number == 9 {
-                let (domain, version) = opset(field.message()?)?;
-                opsets.insert(domain, version);
+                let (name, version) = opset(field.message()?, MAX_TEXT)?;
+                opsets.insert(domain(&name).to_owned(), version);
             }
         }
         let outer = std::mem::replace(&mut self.opsets, opsets);

@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, type_proto};
 
-use super::operators::{Operator, domain};
+use super::operators::Operator;
+use crate::model::format::onnx::graph::domain;
 use crate::model::format::onnx::types::ValueInfo;
 
 /// ONNX's numbers of element types (onnx/onnx.proto, `TensorProto.DataType`).

@@ -138,7 +138,7 @@ impl Met {
         while let Some(field) = message.next_field()? {
             match field.number {
                 13 if entries.len() < 64 => {
-                    let (key, value) = text_entry(field.message()?)?;
+                    let (key, value) = text_entry(field.message()?, MAX_TEXT)?;
                     entries.insert(key, value);
                 }
                 14 => elsewhere = field.int()? == 1,

@@ -41,7 +41,7 @@ pub(super) struct Graph<'i> {
 }
 
 /// The name of a domain; the standard one may be written in two ways.
-pub(super) fn domain(name: &str) -> &str {
+pub(crate) fn domain(name: &str) -> &str {
     if name.is_empty() { "ai.onnx" } else { name }
 }
 
@@ -63,11 +63,11 @@ impl<'i> Model<'i> {
                 6 => reading.fact("onnx.docString", field.text(MAX_TEXT)?),
                 7 => graph = Some(read_graph(field.message()?, reading)?),
                 8 if opsets.len() < MAX_ENTRIES => {
-                    let (name, version) = opset(field.message()?)?;
+                    let (name, version) = opset(field.message()?, MAX_TEXT)?;
                     opsets.insert(domain(&name).to_owned(), version);
                 }
                 14 => {
-                    let (key, value) = text_entry(field.message()?)?;
+                    let (key, value) = text_entry(field.message()?, MAX_TEXT)?;
                     reading.fact(format!("onnx.metadata.{key}"), value);
                 }
                 20 if training.len() < MAX_ENTRIES => training.push(field.message()?),
@@ -91,11 +91,12 @@ impl<'i> Model<'i> {
     }
 }
 
-fn opset(mut message: Message<'_>) -> Result<(String, i64)> {
+/// An `OperatorSetIdProto`: the domain as it is written, of at most `longest` bytes, and the version.
+pub(crate) fn opset(mut message: Message<'_>, longest: usize) -> Result<(String, i64)> {
     let (mut name, mut version) = (String::new(), 0);
     while let Some(field) = message.next_field()? {
         match field.number {
-            1 => name = field.text(MAX_TEXT)?,
+            1 => name = field.text(longest)?,
             2 => version = field.int()?,
             _ => {}
         }
@@ -103,13 +104,13 @@ fn opset(mut message: Message<'_>) -> Result<(String, i64)> {
     Ok((name, version))
 }
 
-/// A `StringStringEntryProto`.
-pub(super) fn text_entry(mut message: Message<'_>) -> Result<(String, String)> {
+/// A `StringStringEntryProto`, its texts of at most `longest` bytes each.
+pub(crate) fn text_entry(mut message: Message<'_>, longest: usize) -> Result<(String, String)> {
     let (mut key, mut value) = (String::new(), String::new());
     while let Some(field) = message.next_field()? {
         match field.number {
-            1 => key = field.text(MAX_TEXT)?,
-            2 => value = field.text(MAX_TEXT)?,
+            1 => key = field.text(longest)?,
+            2 => value = field.text(longest)?,
             _ => {}
         }
     }

@@ -6,7 +6,7 @@
 //! read.
 
 pub(crate) mod external;
-mod graph;
+pub(crate) mod graph;
 mod infer;
 mod ops;
 pub(crate) mod types;
