@@ -45,6 +45,23 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Its name in documents: lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bug => "bug",
+            Self::Conflict => "conflict",
+            Self::Contract => "contract",
+            Self::Denied => "denied",
+            Self::Findings => "findings",
+            Self::Integrity => "integrity",
+            Self::Interrupted => "interrupted",
+            Self::Io => "io",
+            Self::Model => "model",
+            Self::Network => "network",
+            Self::Usage => "usage",
+        }
+    }
+
     /// The exit code of the command line for this kind.
     pub fn exit_code(self) -> u8 {
         match self {

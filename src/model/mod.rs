@@ -6,6 +6,7 @@ pub mod format;
 pub mod ignore;
 pub mod payload;
 pub mod pb;
+pub mod pickle;
 pub mod secrets;
 pub mod tree;
 

@@ -37,7 +37,8 @@ fn text(d: &Detection) -> String {
         vec!["known by".to_owned(), d.evidence.clone()],
     ];
     for (key, value) in &d.facts {
-        rows.push(vec![show_bytes(key.as_bytes()), show_bytes(value.as_bytes())]);
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        rows.push(vec![show_bytes(key.as_bytes()), show_bytes(text.as_bytes())]);
     }
     let mut out = output::table(&rows);
     for f in &d.findings {

@@ -199,6 +199,18 @@ impl Provenance {
     }
 }
 
+/// One column of a tensor whose rows are records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Element type; `None` where unknown.
+    pub dtype: Option<DType>,
+    /// Whether a caller may leave it out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+}
+
 /// One input or output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tensor {
@@ -222,6 +234,9 @@ pub struct Tensor {
     /// Whether a caller may leave it out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
+    /// The columns of the last dimension by name, in order; empty where they have no names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<Column>,
     /// Fields of a structured value, instead of a dtype.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Self>,
@@ -246,6 +261,7 @@ impl Tensor {
             encoding: Encoding::Dense,
             native_type: None,
             optional: false,
+            columns: Vec::new(),
             fields: Vec::new(),
             profile: None,
         }

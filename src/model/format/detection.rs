@@ -9,13 +9,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::ser::SerializeStruct;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::Contract;
 use crate::model::format::impostor::{self, Impostor};
-use crate::model::format::{BUDGET, Candidate, FORMATS, Finding, Format, Reading, Role, folder};
+use crate::model::format::{
+    BUDGET, Candidate, FORMATS, Finding, Format, Reading, Role, Weight, document, folder,
+};
 use crate::model::tree::{EntryKind, Tree, join_lexically};
 
 /// What the user said about which model is meant.
@@ -38,10 +41,16 @@ pub struct Detection {
     pub file: Vec<u8>,
     /// What it was recognised by.
     pub evidence: String,
+    /// What wrote the model, in people's words: `scikit-learn`, `torchscript`.
+    pub framework: String,
+    /// The version of it, where the files record one.
+    pub framework_version: Option<String>,
     /// The contract; `None` where the files hold none or could not be read.
     pub contract: Option<Contract>,
+    /// The weights, where the files have a table of them.
+    pub tensors: Vec<Weight>,
     /// What else the files tell.
-    pub facts: BTreeMap<String, String>,
+    pub facts: BTreeMap<String, Value>,
     /// What the author should look at.
     pub findings: Vec<Finding>,
     /// What the user should know about the detection.
@@ -68,19 +77,29 @@ impl Detection {
 }
 
 impl Serialize for Detection {
-    /// Paths are shown as to people: bytes that are not UTF-8 are escaped.
+    /// The fields of the document that `floe infer --json` prints. Paths are shown as to people:
+    /// bytes that are not UTF-8 are escaped.
     fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut out = s.serialize_struct("Detection", 10)?;
-        out.serialize_field("format", self.format)?;
-        out.serialize_field("location", &show_bytes(&self.location))?;
-        out.serialize_field("file", &show_bytes(&self.file))?;
-        out.serialize_field("evidence", &self.evidence)?;
-        out.serialize_field("contract", &self.contract)?;
-        out.serialize_field("facts", &self.facts)?;
-        out.serialize_field("findings", &self.findings)?;
-        out.serialize_field("warnings", &self.warnings)?;
-        out.serialize_field("required", &self.required.iter().map(|p| show_bytes(p)).collect::<Vec<_>>())?;
-        out.serialize_field("failure", &self.failure)?;
+        let mut out = s.serialize_map(None)?;
+        out.serialize_entry("format", self.format)?;
+        out.serialize_entry("framework", &self.framework)?;
+        out.serialize_entry("framework_version", &self.framework_version)?;
+        out.serialize_entry("location", &show_bytes(&self.location))?;
+        out.serialize_entry("file", &show_bytes(&self.file))?;
+        out.serialize_entry("evidence", &self.evidence)?;
+        let signatures: Vec<Value> =
+            self.contract.iter().flat_map(|c| &c.signatures).map(document::signature).collect();
+        out.serialize_entry("signatures", &signatures)?;
+        if !self.tensors.is_empty() {
+            out.serialize_entry("tensors", &self.tensors)?;
+        }
+        out.serialize_entry("facts", &self.facts)?;
+        out.serialize_entry("findings", &self.findings)?;
+        out.serialize_entry("warnings", &self.warnings)?;
+        out.serialize_entry("required", &self.required.iter().map(|p| show_bytes(p)).collect::<Vec<_>>())?;
+        if let Some(failure) = &self.failure {
+            out.serialize_entry("failure", failure)?;
+        }
         out.end()
     }
 }
@@ -105,7 +124,7 @@ pub fn detect(tree: &Tree, choice: &Choice<'_>) -> Result<Option<Detection>> {
         }
         here.retain(|i| !found.iter().any(|c| c.file == i.path));
         impostors.extend(here);
-        let found = without_links(tree, found);
+        let found = without_parts(without_links(tree, found));
         match found.as_slice() {
             [] => {}
             [one] => {
@@ -141,6 +160,21 @@ fn without_links(tree: &Tree, mut found: Vec<Candidate>) -> Vec<Candidate> {
     let mut seen: BTreeSet<_> = found.iter().filter(|c| real(c) == c.file).map(named).collect();
     found.retain(|c| real(c) == c.file || seen.insert(named(c)));
     found
+}
+
+/// What lies in a file or folder that belongs to another candidate is a part of that model.
+fn without_parts(found: Vec<Candidate>) -> Vec<Candidate> {
+    let within = |path: &[u8], claim: &[u8]| {
+        path == claim || claim.is_empty() || path.strip_prefix(claim).is_some_and(|r| r.starts_with(b"/"))
+    };
+    let part = |c: &Candidate| {
+        found.iter().any(|other| {
+            (other.format, other.variant, &other.file) != (c.format, c.variant, &c.file)
+                && other.claims.iter().any(|claim| within(&c.file, claim))
+        })
+    };
+    let keep: Vec<bool> = found.iter().map(|c| !part(c)).collect();
+    found.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(c, _)| c).collect()
 }
 
 fn chosen_formats(framework: Option<&str>) -> Result<Vec<&'static dyn Format>> {
@@ -205,10 +239,16 @@ fn read(tree: &Tree, candidate: &Candidate, impostors: Vec<Impostor>) -> Result<
     };
     let mut d = Detection {
         format: candidate.format,
+        framework: reading
+            .framework
+            .or_else(|| format.map(|f| f.framework().to_owned()))
+            .unwrap_or_else(|| candidate.format.to_owned()),
+        framework_version: reading.framework_version,
         location: candidate.location.clone(),
         file: candidate.file.clone(),
         evidence: candidate.evidence.clone(),
         contract: reading.contract,
+        tensors: reading.tensors,
         facts: reading.facts,
         findings: reading.findings,
         warnings: candidate.warnings.clone(),
@@ -216,6 +256,9 @@ fn read(tree: &Tree, candidate: &Candidate, impostors: Vec<Impostor>) -> Result<
         failure,
     };
     d.warnings.extend(reading.warnings);
+    for finding in d.findings.iter_mut().filter(|f| f.place.is_empty()) {
+        finding.place = show_bytes(&candidate.file);
+    }
     d.findings.extend(impostors.into_iter().map(|i| i.finding));
     weights_that_are_pointers(tree, &mut d)?;
     Ok(d)
@@ -245,6 +288,13 @@ fn weights_that_are_pointers(tree: &Tree, d: &mut Detection) -> Result<()> {
 fn stand_in(first: Impostor, all: Vec<Impostor>) -> Detection {
     Detection {
         format: first.format,
+        framework: FORMATS
+            .iter()
+            .find(|f| f.name() == first.format)
+            .map_or(first.format, |f| f.framework())
+            .to_owned(),
+        framework_version: None,
+        tensors: Vec::new(),
         location: first.path.clone(),
         file: first.path,
         evidence: format!("its name only, which is one of {}", first.format),

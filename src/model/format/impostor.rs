@@ -25,7 +25,8 @@ pub(super) struct Impostor {
 /// What a file is instead of a model, where its beginning tells.
 pub(super) fn known(path: &[u8], size: u64, head: &[u8]) -> Option<Finding> {
     let path = show_bytes(path);
-    let find = |code, message| Some(Finding { severity: Severity::Error, code, message });
+    let find =
+        |code, message| Some(Finding { severity: Severity::Error, code, place: path.clone(), message });
     if size == 0 {
         return find("empty-file", format!("`{path}` is empty"));
     }
@@ -66,6 +67,7 @@ pub(super) fn all(folder: &Folder<'_>, formats: &[&dyn Format]) -> Result<Vec<Im
             let finding = Finding {
                 severity: Severity::Error,
                 code: "dvc-pointer",
+                place: show_bytes(file.path()),
                 message: format!(
                     "`{}` is a DVC file, and what it stands for is not here; run `dvc pull`",
                     show_bytes(file.path())
@@ -86,6 +88,7 @@ fn unrecognised(file: &File<'_>, format: &str) -> Result<Finding> {
     Ok(Finding {
         severity: Severity::Error,
         code: "not-a-model",
+        place: show_bytes(file.path()),
         message: format!("`{}` is named like a model of {format}, but {what}", show_bytes(file.path())),
     })
 }

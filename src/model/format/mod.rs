@@ -12,6 +12,7 @@
 //! known; a file that is broken gives an error or a finding, never a guess.
 
 mod detection;
+pub mod document;
 mod folder;
 mod impostor;
 pub mod onnx;
@@ -21,9 +22,10 @@ pub mod tensorflow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::error::Result;
-use crate::model::contract::Contract;
+use crate::model::contract::{Contract, Shape};
 use crate::model::tree::Tree;
 
 pub use detection::{Choice, Detection, detect};
@@ -51,6 +53,11 @@ pub trait Format: Sync {
     /// Its name, as `--framework` takes it.
     fn name(&self) -> &'static str;
 
+    /// What people call the framework that writes it, where a reading does not know better.
+    fn framework(&self) -> &'static str {
+        self.name()
+    }
+
     /// The models of this format that lie directly in a folder, or are the folder.
     fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>>;
 
@@ -64,7 +71,10 @@ pub trait Format: Sync {
     fn expects(&self, name: &[u8]) -> bool;
 
     /// What a file of the tree is for, where this format knows better than its extension tells.
-    fn role(&self, path: &[u8]) -> Option<Role>;
+    fn role(&self, path: &[u8]) -> Option<Role> {
+        let _ = path;
+        None
+    }
 }
 
 /// A model that was found.
@@ -82,6 +92,9 @@ pub struct Candidate {
     pub evidence: String,
     /// What the user should know about the choice of this place.
     pub warnings: Vec<String>,
+    /// Files and folders of the tree that are parts of this model: another candidate that lies in
+    /// one of them is no model of its own.
+    pub claims: Vec<Vec<u8>>,
 }
 
 /// How bad a finding is.
@@ -103,17 +116,38 @@ pub struct Finding {
     pub severity: Severity,
     /// A stable name of its kind, in kebab case.
     pub code: &'static str,
-    /// What was found, and where.
+    /// Where in the model: a file of the tree, an entry or object in it, a layer's name.
+    #[serde(rename = "where")]
+    pub place: String,
+    /// What was found, and why it matters.
+    #[serde(rename = "what")]
     pub message: String,
+}
+
+/// One tensor of weights, as the file's own table lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Weight {
+    /// Its name.
+    pub name: String,
+    /// Element type: numpy's name, or the format's own where numpy has none (`q4_k`).
+    pub dtype: Option<String>,
+    /// Its shape, slowest dimension first; `None` where the rank is unknown.
+    pub shape: Option<Shape>,
 }
 
 /// What a model's files tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
+    /// What wrote the model, where that is more exact than the format: `torchscript`.
+    pub framework: Option<String>,
+    /// The version of it, as the files record it.
+    pub framework_version: Option<String>,
     /// The contract; `None` where the files hold none.
     pub contract: Option<Contract>,
+    /// The weights, where the file has a table of them; empty where it has none.
+    pub tensors: Vec<Weight>,
     /// What else is known: versions, operators, names inside the graph.
-    pub facts: BTreeMap<String, String>,
+    pub facts: BTreeMap<String, Value>,
     /// What the author should look at.
     pub findings: Vec<Finding>,
     /// What the user should know about the reading.
@@ -124,18 +158,54 @@ pub struct Reading {
 
 impl Reading {
     /// Adds a fact, unless it is blank or there are too many.
-    pub fn fact(&mut self, key: impl Into<String>, value: impl Into<String>) {
+    pub fn fact(&mut self, key: impl Into<String>, value: impl Into<Value>) {
         let value = value.into();
-        if !value.is_empty() && self.facts.len() < MAX_FACTS {
+        let blank = match &value {
+            Value::Null => true,
+            Value::String(s) => s.is_empty(),
+            Value::Array(a) => a.is_empty(),
+            Value::Object(o) => o.is_empty(),
+            Value::Bool(_) | Value::Number(_) => false,
+        };
+        if !blank && self.facts.len() < MAX_FACTS {
             self.facts.insert(key.into(), value);
         }
     }
 
-    /// Adds a finding.
-    pub fn find(&mut self, severity: Severity, code: &'static str, message: impl Into<String>) {
-        if self.findings.len() < MAX_FACTS {
-            self.findings.push(Finding { severity, code, message: message.into() });
+    /// Adds a finding at a place in the model: a file, an entry in it, a layer.
+    pub fn find(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        place: impl Into<String>,
+        message: impl Into<String>,
+    ) {
+        let finding = Finding { severity, code, place: place.into(), message: message.into() };
+        if self.findings.len() < MAX_FACTS && !self.findings.contains(&finding) {
+            self.findings.push(finding);
         }
+    }
+
+    /// Lists the weights and adds the facts that follow from the list: `parameters`, how many
+    /// numbers there are in all, and `weight_dtypes`, how many tensors there are of each type.
+    pub fn list_weights(&mut self, weights: Vec<Weight>) {
+        let mut dtypes: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut parameters = Some(0u64);
+        for w in &weights {
+            *dtypes.entry(w.dtype.as_deref().unwrap_or("unknown")).or_default() += 1;
+            let count = w
+                .shape
+                .as_ref()
+                .and_then(|s| s.iter().try_fold(1u64, |product, dim| product.checked_mul((*dim)?)));
+            parameters = parameters.and_then(|sum| sum.checked_add(count?));
+        }
+        let dtypes: serde_json::Map<String, Value> =
+            dtypes.into_iter().map(|(name, n)| (name.to_owned(), n.into())).collect();
+        if let Some(parameters) = parameters.filter(|_| !weights.is_empty()) {
+            self.fact("parameters", parameters);
+        }
+        self.fact("weight_dtypes", dtypes);
+        self.tensors = weights;
     }
 }
 

@@ -160,14 +160,14 @@ fn external_file(tree: &Tree, folder: &[u8], location: &str, end: u64, reading: 
     let shown = show_bytes(location.as_bytes());
     let Some(path) = inside(folder, location) else {
         let message = format!("a weight is said to lie in `{shown}`, which is not a path inside the model");
-        reading.find(Severity::Error, "external-data-outside", message);
+        reading.find(Severity::Error, "external-data-outside", "", message);
         return;
     };
     let entry = tree.get(&path);
     let Some((entry, EntryKind::File { stamp, .. })) = entry.map(|e| (e, &e.kind)) else {
         let message =
             format!("a weight lies in `{}`, which is not among the files of the model", show_bytes(&path));
-        reading.find(Severity::Error, "external-data-missing", message);
+        reading.find(Severity::Error, "external-data-missing", "", message);
         return;
     };
     if stamp.size < end {
@@ -176,7 +176,7 @@ fn external_file(tree: &Tree, folder: &[u8], location: &str, end: u64, reading: 
             show_bytes(&path),
             stamp.size
         );
-        reading.find(Severity::Error, "external-data-short", message);
+        reading.find(Severity::Error, "external-data-short", "", message);
     }
     if entry.path != path {
         reading.required.push(entry.path.clone());
@@ -226,12 +226,14 @@ fn custom_operators(model: &Model<'_>, met: &Met, reading: &mut Reading) {
             reading.find(
                 Severity::Info,
                 "runtime-operators",
+                "",
                 format!("the graph uses operators that only ONNX Runtime has, of `{space}`: {named}{more}"),
             );
         } else {
             reading.find(
                 Severity::Warning,
                 "custom-operators",
+                "",
                 format!(
                     "the graph uses operators of `{space}`, which the serving image must bring: {named}{more}"
                 ),

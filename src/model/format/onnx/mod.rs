@@ -44,6 +44,7 @@ impl Format for Onnx {
                 file: file.path().to_vec(),
                 evidence: format!("`{}` holds {what}", show_bytes(file.path())),
                 warnings: Vec::new(),
+                claims: Vec::new(),
             });
         }
         Ok(found)
@@ -56,6 +57,7 @@ impl Format for Onnx {
             reading.find(
                 Severity::Warning,
                 "unread-serialization",
+                "",
                 format!(
                     "`{}` is an ONNX model in a form that floe does not read ({}); declare its contract, or pack the `.onnx`",
                     show_bytes(&candidate.file),

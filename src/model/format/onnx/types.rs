@@ -207,6 +207,7 @@ pub(crate) fn tensor(value: &ValueInfo, known: Known, reading: &mut Reading) -> 
         reading.find(
             Severity::Warning,
             "bad-dimension",
+            "",
             format!(
                 "`{}` has a dimension of {size}; it is taken as unknown",
                 show_bytes(value.name.as_bytes())

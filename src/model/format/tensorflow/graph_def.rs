@@ -97,7 +97,12 @@ pub(super) fn read(mut message: Message<'_>, reading: &mut Reading) -> Result<()
         }
     }
     if inputs.is_empty() && outputs.is_empty() {
-        reading.find(Severity::Warning, "no-signatures", "the graph has neither placeholders nor results");
+        reading.find(
+            Severity::Warning,
+            "no-signatures",
+            "",
+            "the graph has neither placeholders nor results",
+        );
         return Ok(());
     }
     reading

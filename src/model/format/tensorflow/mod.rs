@@ -137,6 +137,7 @@ fn candidate(file: &File<'_>, location: &[u8], variant: &'static str, evidence: 
         file: file.path().to_vec(),
         evidence,
         warnings: Vec::new(),
+        claims: Vec::new(),
     }
 }
 

@@ -107,6 +107,7 @@ pub(super) fn read(mut message: Message<'_>, reading: &mut Reading, sizes: bool)
         reading.find(
             Severity::Warning,
             "no-signatures",
+            "",
             "the SavedModel has no signatures, so that it says nothing about its inputs and outputs",
         );
     } else {

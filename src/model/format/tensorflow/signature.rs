@@ -122,6 +122,7 @@ fn dtype(t: &mut Tensor, number: i64, place: &str, reading: &mut Reading) {
         None => reading.find(
             Severity::Warning,
             "unknown-dtype",
+            "",
             format!(
                 "`{}` has the dtype {number}, which TensorFlow's types of today do not have",
                 show_bytes(place.as_bytes())
@@ -151,6 +152,7 @@ pub(super) fn shape(
                     reading.find(
                         Severity::Warning,
                         "bad-dimension",
+                        "",
                         format!(
                             "`{}` has a dimension of {size}; it is taken as unknown",
                             show_bytes(place.as_bytes())

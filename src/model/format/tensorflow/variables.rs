@@ -30,6 +30,7 @@ pub(super) fn check(tree: &Tree, folder: &[u8], loaded: &Loaded, reading: &mut R
             reading.find(
                 Severity::Warning,
                 "missing-asset",
+                "",
                 format!("the model reads `{}` when it is loaded, which is not there", show_bytes(&path)),
             );
         }
@@ -39,7 +40,7 @@ pub(super) fn check(tree: &Tree, folder: &[u8], loaded: &Loaded, reading: &mut R
 fn missing(reading: &mut Reading, path: &[u8]) {
     let message = format!("the model restores its variables from `{}`, which is not there", show_bytes(path));
     reading.warnings.push(message.clone());
-    reading.find(Severity::Warning, "missing-variables", message);
+    reading.find(Severity::Warning, "missing-variables", "", message);
 }
 
 /// Every shard, of as many as the names of those that are there tell.
