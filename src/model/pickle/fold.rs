@@ -135,9 +135,12 @@ impl Machine<'_> {
             }
             _ => None,
         };
-        let node = folded.unwrap_or_else(|| Node::Object(Box::new(object)));
-        self.charge(node.weight())?;
-        Ok(node)
+        if let Some(node) = folded {
+            self.copied(node.weight())?;
+            return Ok(node);
+        }
+        self.charge((object.list.len() + object.items.len()) * 8)?;
+        Ok(Node::Object(Box::new(object)))
     }
 
     /// What protocols 0 and 1 make of an object: a class, the built-in type below it, its value.
@@ -214,7 +217,7 @@ impl Machine<'_> {
     }
 
     fn replace(&mut self, id: Id, array: Array) -> Step<()> {
-        self.charge(array.weight())?;
+        self.copied(array.weight())?;
         self.read.pickle.set(id, Node::Array(Box::new(array)));
         Ok(())
     }

@@ -6,9 +6,10 @@
 //! Invariants: no recursion; each step is paid for by bytes of the file, and each allocation by
 //! [`Limits::memory`], so that sharing cannot blow a small file up.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::pb::Source;
 use crate::model::pickle::INLINE;
 use crate::model::pickle::input::{Halt, Input, Step, broken};
@@ -96,7 +97,7 @@ pub struct Read {
     /// The limit at which the reading stopped, if it did not come to `STOP`.
     pub stopped: Option<String>,
     /// What lay lowest on the stack where the reading stopped: mostly the object that would have
-    /// become the root, without its state.
+    /// become the root, without its state; or the function that would have made it.
     pub unfinished: Option<Id>,
 }
 
@@ -105,6 +106,20 @@ pub struct Read {
 /// Fails where CPython would fail to load it for its form. At a limit the answer has what was read
 /// so far, [`Read::stopped`], and no root.
 pub fn read(source: &dyn Source, offset: u64, limits: &Limits) -> Result<Read> {
+    match run(source, offset, limits, None) {
+        (read, None) => Ok(read),
+        (_, Some(e)) => Err(e),
+    }
+}
+
+/// As [`read`], with what was read before a failure too. Where `cut` is set at the end of the
+/// source, that is not the end but a limit.
+pub(super) fn run(
+    source: &dyn Source,
+    offset: u64,
+    limits: &Limits,
+    cut: Option<&Cell<bool>>,
+) -> (Read, Option<Error>) {
     let mut machine = Machine {
         input: Input::new(source, offset, limits.bytes),
         limits: *limits,
@@ -119,17 +134,20 @@ pub fn read(source: &dyn Source, offset: u64, limits: &Limits) -> Result<Read> {
         framed: 0,
         opcode: offset,
     };
-    match machine.run() {
-        Ok(()) => {}
-        Err(Halt::Broken(e)) => return Err(e),
-        Err(Halt::Limit(what)) => {
-            let bottom = machine.outer.as_ref().map_or(&machine.frame, |(frame, _)| frame);
-            machine.read.unfinished = bottom.stack.first().copied();
-            machine.read.stopped = Some(what);
+    let mut failure = None;
+    if let Err(halt) = machine.run() {
+        let bottom = machine.outer.as_ref().map_or(&machine.frame, |(frame, _)| frame);
+        machine.read.unfinished = bottom.stack.first().copied();
+        match halt {
+            Halt::Limit(what) => machine.read.stopped = Some(what),
+            Halt::Broken(_) if cut.is_some_and(Cell::get) => {
+                machine.read.stopped = Some("the limit of what is inflated of one file".to_owned());
+            }
+            Halt::Broken(e) => failure = Some(e),
         }
     }
     machine.read.end = machine.input.at();
-    Ok(machine.read)
+    (machine.read, failure)
 }
 
 /// What a pickle has to itself.
@@ -707,10 +725,15 @@ impl Machine<'_> {
         }
     }
 
-    /// Whether bytes of this length may be kept; those that are count.
-    pub(super) fn has_room(&mut self, length: usize) -> bool {
+    /// Pays for a copy of what was read; copies of texts are texts too.
+    pub(super) fn copied(&mut self, bytes: usize) -> Step<()> {
+        self.texts += bytes;
+        self.charge(bytes)
+    }
+
+    /// Whether bytes of this length may be kept.
+    pub(super) fn has_room(&self, length: usize) -> bool {
         let room = length <= if self.texts > MANY_TEXTS { SHORT } else { INLINE };
-        self.texts += if room { length } else { 0 };
         room
     }
 
