@@ -53,8 +53,11 @@ pub struct Use {
     pub module: String,
     /// The name in it.
     pub name: String,
-    /// Whether the loader would call it.
+    /// Whether the loader would call it, or make an object of it.
     pub called: bool,
+    /// Whether it is only ever used as a class of which objects are made (`NEWOBJ`), which Python
+    /// refuses for functions.
+    pub made: bool,
     /// The offset of the opcode that looks it up first.
     pub offset: u64,
 }
@@ -638,7 +641,7 @@ impl Machine<'_> {
         self.push(id)
     }
 
-    fn look_up(&mut self, module: &[u8], name: &[u8]) -> Step<Id> {
+    pub(super) fn look_up(&mut self, module: &[u8], name: &[u8]) -> Step<Id> {
         let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned);
         let (Ok(module), Ok(name)) = (text(module), text(name)) else {
             return Err(self.fault("the name of a global is not UTF-8"));
@@ -654,7 +657,7 @@ impl Machine<'_> {
         let (module, name) = key.clone();
         let id = self.node(Node::Global { module: module.clone(), name: name.clone() })?;
         self.use_of.insert(id, self.read.uses.len());
-        self.read.uses.push(Use { module, name, called: false, offset: self.opcode });
+        self.read.uses.push(Use { module, name, called: false, made: false, offset: self.opcode });
         self.names.insert(key, id);
         Ok(id)
     }
@@ -691,7 +694,7 @@ impl Machine<'_> {
         ) {
             return Err(self.fault("the arguments of a call are no tuple"));
         }
-        self.called(class)?;
+        self.called(class, matches!(opcode, 0x81 | 0x92))?;
         self.charge(size_of::<Object>() + 16)?;
         let object =
             Object { class, args: Some(args), kwargs, state: None, list: Vec::new(), items: Vec::new() };
@@ -699,12 +702,14 @@ impl Machine<'_> {
         self.push_node(node)
     }
 
-    /// Notes that something is called.
-    pub(super) fn called(&mut self, class: Id) -> Step<()> {
+    /// Notes that something is called, perhaps as a class.
+    pub(super) fn called(&mut self, class: Id, as_class: bool) -> Step<()> {
         match self.read.pickle.node(class) {
             Node::Global { .. } => {
                 if let Some(found) = self.use_of.get(&class) {
-                    self.read.uses[*found].called = true;
+                    let found = &mut self.read.uses[*found];
+                    found.made = as_class && (found.made || !found.called);
+                    found.called = true;
                 }
             }
             Node::Object(_) | Node::Opaque(_) | Node::Persistent(_) => {
