@@ -108,6 +108,8 @@ pub(super) struct Model {
     pub given: Given,
     /// The names of its columns, where it was fitted with names.
     pub names: Vec<String>,
+    /// The types of its columns, where they are known to hold texts; empty where none is.
+    pub cells: Vec<Option<DType>>,
     /// Its methods.
     pub methods: Vec<(Method, Answer)>,
     /// Names of what `transform` gives, where it gives a data frame.
@@ -226,7 +228,7 @@ impl Answer {
 impl Model {
     /// A model that takes this.
     pub(super) fn of(given: Given) -> Self {
-        Self { given, names: Vec::new(), methods: Vec::new(), out_names: Vec::new() }
+        Self { given, names: Vec::new(), cells: Vec::new(), methods: Vec::new(), out_names: Vec::new() }
     }
 
     /// Adds a method.
@@ -264,7 +266,7 @@ impl Model {
 
     fn input(&self) -> Tensor {
         let (dtype, shape) = match self.given {
-            Given::Table(width) => (None, Some(vec![None, settled(width)])),
+            Given::Table(width) => (self.cell(), Some(vec![None, settled(width)])),
             Given::Texts => (Some(DType::String), Some(vec![None])),
             Given::Records => (Some(DType::Object), Some(vec![None])),
             Given::Labels(Type::Is(dtype)) => (Some(dtype), Some(vec![None])),
@@ -278,8 +280,17 @@ impl Model {
         }
         if matches!(self.given, Given::Table(Dim::Is(n)) if n == self.names.len() as u64) {
             tensor.columns = columns(&self.names);
+            for (column, cell) in tensor.columns.iter_mut().zip(&self.cells) {
+                column.dtype = *cell;
+            }
         }
         tensor
+    }
+
+    /// The type of all columns, where they have the same.
+    fn cell(&self) -> Option<DType> {
+        let first = (*self.cells.first()?)?;
+        self.cells.iter().all(|c| *c == Some(first)).then_some(first)
     }
 
     fn outputs(&self, method: Method, answer: &Answer) -> Vec<Tensor> {

@@ -2,7 +2,7 @@
 
 use crate::model::contract::DType;
 use crate::model::format::sklearn::answer::{Given, Method, Model, Out, Type};
-use crate::model::format::sklearn::rules::{FLOAT, Labels, Rules, precision};
+use crate::model::format::sklearn::rules::{FLOAT, Labels, Rules, layer, linear, precision};
 use crate::model::format::sklearn::state::Part;
 
 /// What a classifier gives; `None` where the class is none that is known.
@@ -53,7 +53,9 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
 /// The type of shares: float64, but for those that keep float32.
 fn share_type(part: Part<'_>) -> Type {
     match part.name() {
-        "LogisticRegression" | "LogisticRegressionCV" => precision(part, "coef_"),
+        "LogisticRegression" | "LogisticRegressionCV" => linear(part),
+        "GaussianNB" => precision(part, "theta_"),
+        "MLPClassifier" => layer(part, "coefs_"),
         _ => FLOAT,
     }
 }
@@ -62,7 +64,7 @@ fn score_type(part: Part<'_>) -> Type {
     match part.name() {
         "LogisticRegression" | "LogisticRegressionCV" | "RidgeClassifier" | "RidgeClassifierCV"
         | "LinearSVC" | "SGDClassifier" | "Perceptron" | "PassiveAggressiveClassifier" => {
-            precision(part, "coef_")
+            linear(part)
         }
         _ => FLOAT,
     }

@@ -5,9 +5,13 @@
 //! that do not are told apart by name.
 
 use crate::model::contract::DType;
-use crate::model::format::sklearn::answer::{Dim, Given, Type};
+use crate::model::format::sklearn::answer::{Dim, Given, Model, Type};
 use crate::model::format::sklearn::rules::Rules;
 use crate::model::format::sklearn::state::Part;
+use crate::model::pickle::Node;
+
+/// The most columns whose types are told.
+const MAX_COLUMNS: usize = 10_000;
 
 /// Where in an attribute the number of columns is.
 enum At {
@@ -162,4 +166,65 @@ fn width(rules: &Rules, part: Part<'_>) -> Option<u64> {
 /// The first estimator in a list of them, or in an array of one or two dimensions.
 fn first(part: Part<'_>) -> Option<Part<'_>> {
     part.elements()?.into_iter().find(|e| e.class().is_some_and(|(_, name)| name != "_ConstantPredictor"))
+}
+
+/// The types of the columns that hold texts: those of encoders whose categories are texts, and of
+/// text that is vectorized. Empty where no column is known.
+pub(super) fn cells(rules: &Rules, part: Part<'_>, model: &Model) -> Vec<Option<DType>> {
+    let Given::Table(Dim::Is(width)) = model.given else { return Vec::new() };
+    let Some(width) = usize::try_from(width).ok().filter(|n| *n <= MAX_COLUMNS) else { return Vec::new() };
+    let cells = match part.name() {
+        "OneHotEncoder" | "OrdinalEncoder" | "TargetEncoder" => {
+            let texts = |p: &Part<'_>| p.as_dtype().filter(|d| *d == DType::String);
+            part.list("categories_").iter().map(texts).collect()
+        }
+        "Pipeline" => through(rules, part),
+        "ColumnTransformer" => return placed(rules, part, model, width),
+        "GridSearchCV" | "RandomizedSearchCV" | "HalvingGridSearchCV" | "HalvingRandomSearchCV" => {
+            part.attr("best_estimator_").map(|e| rules.model(e).cells.clone()).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    if cells.len() == width && cells.iter().any(Option::is_some) { cells } else { Vec::new() }
+}
+
+/// The first step, behind those that fill in values.
+fn through(rules: &Rules, part: Part<'_>) -> Vec<Option<DType>> {
+    for entry in part.list("steps") {
+        let Some(step) = entry.elements().and_then(|e| e.get(1).copied()) else { break };
+        if step.name() != "SimpleImputer" || step.attr("indicator_").is_some() {
+            return rules.model(step).cells.clone();
+        }
+    }
+    Vec::new()
+}
+
+/// The columns of each transformer, in their places.
+fn placed(rules: &Rules, part: Part<'_>, model: &Model, width: usize) -> Vec<Option<DType>> {
+    let mut cells = vec![None; width];
+    for entry in part.list("transformers_") {
+        let parts = entry.elements().unwrap_or_default();
+        let [_, inner, columns, ..] = parts.as_slice() else { continue };
+        let place = |column: Part<'_>| match column.as_text() {
+            Some(name) => model.names.iter().position(|n| n == name),
+            None => column.as_count().and_then(|n| usize::try_from(n).ok()),
+        };
+        let known = rules.model(*inner);
+        if known.given == Given::Texts {
+            if let Some(cell) = place(*columns).and_then(|at| cells.get_mut(at)) {
+                *cell = Some(DType::String);
+            }
+            continue;
+        }
+        let chosen = columns.elements().unwrap_or_default();
+        if chosen.len() != known.cells.len() || chosen.iter().any(|c| matches!(c.node(), Node::Bool(_))) {
+            continue;
+        }
+        for (column, kind) in chosen.into_iter().zip(&known.cells) {
+            if let (Some(cell), Some(_)) = (place(column).and_then(|at| cells.get_mut(at)), kind) {
+                *cell = *kind;
+            }
+        }
+    }
+    if cells.iter().any(Option::is_some) { cells } else { Vec::new() }
 }

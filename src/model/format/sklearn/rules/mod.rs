@@ -75,6 +75,9 @@ impl Rules {
         if model.names.is_empty() {
             model.names = names;
         }
+        if model.cells.is_empty() {
+            model.cells = given::cells(self, part, &model);
+        }
         // `set_output(transform="pandas")`.
         let frame = part
             .attr("_sklearn_output_config")
@@ -100,6 +103,28 @@ pub(super) fn precision(part: Part<'_>, attr: &str) -> Type {
     match part.dtype(attr) {
         Some(DType::Float32) => Type::Is(DType::Float32),
         Some(DType::Float64) => FLOAT,
+        _ => Type::Unknown,
+    }
+}
+
+/// The type of a sum of products with `coef_` and of `intercept_`.
+pub(super) fn linear(part: Part<'_>) -> Type {
+    let weights = precision(part, "coef_");
+    let Some(constant) = part.attr("intercept_") else { return weights };
+    match (constant.as_array(), constant.as_dtype()) {
+        // A plain number of Python takes the type of what it is added to.
+        (None, _) => weights,
+        (Some(_), Some(DType::Float64)) if weights == FLOAT => FLOAT,
+        (Some(array), Some(DType::Float64)) if !array.shape.is_empty() && weights != Type::Unknown => FLOAT,
+        (Some(_), Some(DType::Float32)) => weights,
+        _ => Type::Unknown,
+    }
+}
+
+/// The type of an array in a list, where it is one of these.
+pub(super) fn layer(part: Part<'_>, attr: &str) -> Type {
+    match part.list(attr).first().and_then(|a| a.as_dtype()) {
+        Some(dtype @ (DType::Float32 | DType::Float64)) => Type::Is(dtype),
         _ => Type::Unknown,
     }
 }

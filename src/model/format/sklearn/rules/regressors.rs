@@ -2,7 +2,7 @@
 
 use crate::model::contract::DType;
 use crate::model::format::sklearn::answer::{Answer, Given, Method, Model, Out, Type};
-use crate::model::format::sklearn::rules::{FLOAT, precision, release};
+use crate::model::format::sklearn::rules::{FLOAT, layer, linear, precision, release};
 use crate::model::format::sklearn::state::Part;
 
 /// What a regressor gives; `None` where the class is none that is known.
@@ -14,19 +14,12 @@ pub(super) fn model(part: Part<'_>) -> Option<Model> {
         | "MultiTaskElasticNetCV" | "MultiTaskLasso" | "MultiTaskLassoCV" | "OrthogonalMatchingPursuit"
         | "OrthogonalMatchingPursuitCV" | "PassiveAggressiveRegressor" | "PoissonRegressor"
         | "QuantileRegressor" | "Ridge" | "RidgeCV" | "SGDRegressor" | "TheilSenRegressor"
-        | "TweedieRegressor" | "RandomizedLasso" => linear(part),
+        | "TweedieRegressor" | "RandomizedLasso" => weighted(part),
         "SVR" | "NuSVR" | "GradientBoostingRegressor" | "HistGradientBoostingRegressor" => Out::column(FLOAT),
         "DecisionTreeRegressor" | "ExtraTreeRegressor" | "RandomForestRegressor" | "ExtraTreesRegressor" => {
             targets(FLOAT, part.count("n_outputs_"))
         }
-        "MLPRegressor" => {
-            let weights = part.list("coefs_").into_iter().next();
-            let dtype = match weights.and_then(Part::as_dtype) {
-                Some(dtype @ (DType::Float32 | DType::Float64)) => Type::Is(dtype),
-                _ => Type::Unknown,
-            };
-            targets(dtype, part.count("n_outputs_"))
-        }
+        "MLPRegressor" => targets(layer(part, "coefs_"), part.count("n_outputs_")),
         "KNeighborsRegressor" | "RadiusNeighborsRegressor" => neighbors(part),
         "KernelRidge" => like(part, "dual_coef_", precision(part, "dual_coef_")),
         "GaussianProcessRegressor" | "GaussianProcess" => process(part),
@@ -55,8 +48,8 @@ fn targets(dtype: Type, n: Option<u64>) -> Out {
 }
 
 /// `coef_` has a row for each target, and none where the target had one dimension.
-fn linear(part: Part<'_>) -> Out {
-    let dtype = precision(part, "coef_");
+fn weighted(part: Part<'_>) -> Out {
+    let dtype = linear(part);
     match part.dims("coef_").as_deref() {
         Some([_]) => Out::column(dtype),
         Some([n, _]) => Out::wide(dtype, *n),

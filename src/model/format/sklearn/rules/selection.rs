@@ -79,11 +79,15 @@ fn best(mut scores: Vec<f64>, share: f64) -> Option<u64> {
     let place = (100.0 - share) / 100.0 * (n - 1) as f64;
     let (lower, rest) = (place.floor(), place - place.floor());
     let lower = lower as usize;
-    if rest > 1e-6 && rest < 1.0 - 1e-6 {
+    // So near to a score, rounding decides.
+    if rest > 0.0 && !(1e-9..=1.0 - 1e-9).contains(&rest) {
+        return None;
+    }
+    if rest > 0.0 {
         // The limit lies between two scores.
         return (scores[lower] < *scores.get(lower + 1)?).then(|| (n - lower - 1) as u64);
     }
-    let limit = scores[(place + 0.5) as usize];
+    let limit = scores[lower];
     let over = scores.iter().filter(|s| **s > limit).count();
     let ties = scores.iter().filter(|s| **s == limit).count();
     let most = (n as f64 * share / 100.0) as usize;

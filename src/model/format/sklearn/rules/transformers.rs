@@ -65,13 +65,16 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
             Out::wide(FLOAT, part.dim("components_", 0))
         }
         "BernoulliRBM" => {
-            score = Some(Out::column(precision(part, "components_")));
+            // Scores of float32 became float32 later than the rest.
+            let double = precision(part, "components_") == FLOAT;
+            score = Some(Out::column(if double { FLOAT } else { Type::Unknown }));
             rows("components_")
         }
         "FastICA" | "TruncatedSVD" | "NMF" | "ProjectedGradientNMF" | "SparsePCA" | "MiniBatchSparsePCA"
-        | "LatentDirichletAllocation" | "Nystroem" | "GaussianRandomProjection"
+        | "LatentDirichletAllocation" | "GaussianRandomProjection"
         | "SparseRandomProjection" => rows("components_"),
         "RandomizedPCA" => rows("components_"),
+        "Nystroem" => Out::wide(precision(part, "normalization_"), part.dim("components_", 0)),
         "IncrementalPCA" | "NeighborhoodComponentsAnalysis" => Out::wide(FLOAT, part.dim("components_", 0)),
         "MiniBatchNMF" => Out::wide(Type::Floating, part.dim("components_", 0)),
         "DictionaryLearning" | "MiniBatchDictionaryLearning" | "SparseCoder" => coder(part),
@@ -275,7 +278,7 @@ fn imputer(part: Part<'_>) -> Out {
         "KNNImputer" => match part.attr("_valid_mask") {
             _ if part.flag("keep_empty_features") == Some(true) => part.count("n_features_in_"),
             Some(mask) => mask.count_true(),
-            None => None,
+            None => part.attr("_mask_fit_X").and_then(met),
         },
         "IterativeImputer" => part.attr("initial_imputer_").and_then(filled),
         _ => filled(part),
@@ -286,6 +289,27 @@ fn imputer(part: Part<'_>) -> Out {
     };
     let n = kept.zip(marks).and_then(|(kept, marks)| kept.checked_add(marks));
     Out::wide(dtype, n).as_given()
+}
+
+/// How many columns of a mask of missing values are not missing throughout.
+fn met(mask: Part<'_>) -> Option<u64> {
+    let array = mask.values()?;
+    let [rows, columns] = array.shape.as_slice() else { return None };
+    let (rows, columns) = (usize::try_from(*rows).ok()?, usize::try_from(*columns).ok()?);
+    let cells = array.ints()?;
+    let missing = |row: usize, column: usize| {
+        let at = if array.fortran { column.checked_mul(rows)? + row } else { row.checked_mul(columns)? + column };
+        cells.get(at).map(|n| *n != 0)
+    };
+    let mut found = 0;
+    for column in 0..columns {
+        let mut all = true;
+        for row in 0..rows {
+            all &= missing(row, column)?;
+        }
+        found += u64::from(!all);
+    }
+    Some(found)
 }
 
 /// How many columns have something to fill in.
