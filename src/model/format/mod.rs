@@ -17,6 +17,7 @@ mod folder;
 mod impostor;
 pub mod onnx;
 mod role;
+pub mod sklearn;
 pub mod tensorflow;
 pub mod theano;
 
@@ -34,7 +35,7 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano];
+pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;

@@ -60,6 +60,8 @@ pub(super) const COMMON: &[(&str, &str)] = &[
     // Looks a name up, which is noted as a use of its own.
     ("numpy.core", "_ufunc_reconstruct"),
     ("numpy._core", "_ufunc_reconstruct"),
+    // In the state of scipy's splines, which stands for numpy.
+    ("scipy._lib.array_api_compat.numpy._aliases", "asarray"),
     ("numpy.ma.core", "_mareconstruct"),
     ("numpy.ma.core", "MaskedArray"),
     ("numpy.ma", "MaskedArray"),
