@@ -95,11 +95,18 @@ pub(super) struct Class {
     pub buffers: Option<Vec<String>>,
     /// Attributes in the order of the file.
     pub attributes: Vec<(String, Type)>,
+    /// Attributes that are constant integers.
+    pub constants: Vec<(String, i64)>,
     /// Methods in the order of the file.
     pub methods: Vec<Method>,
 }
 
 impl Class {
+    /// The value of a constant integer.
+    pub(super) fn constant(&self, name: &str) -> Option<i64> {
+        self.constants.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+    }
+
     /// The method of this name.
     pub(super) fn method(&self, name: &str) -> Option<&Method> {
         self.methods.iter().find(|m| m.name == name)
@@ -139,6 +146,11 @@ pub(super) fn classes(text: &str) -> Vec<Class> {
             } else if let Some(list) = inner.strip_prefix("__buffers__ = [") {
                 class.buffers = Some(strings(list));
             } else if let Some((name, kind)) = inner.split_once(" : ").filter(|_| !inner.starts_with(' ')) {
+                if let Some((_, value)) = kind.split_once(" = ")
+                    && let Ok(value) = value.trim().parse()
+                {
+                    class.constants.push((name.to_owned(), value));
+                }
                 let kind = Tokens::new(kind).kind(0);
                 class.attributes.extend(kind.map(|kind| (name.to_owned(), kind)));
             }

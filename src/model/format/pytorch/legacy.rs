@@ -41,7 +41,7 @@ pub(super) fn objects(source: &dyn Source) -> Option<u64> {
 
 /// Skips the pickles before the object.
 fn skip(source: &dyn Source) -> Result<u64> {
-    let limits = Limits { steps: 10_000, nodes: 10_000, bytes: SMALL };
+    let limits = Limits { steps: 10_000, nodes: 10_000, bytes: SMALL, ..Limits::default() };
     let mut at = 0;
     for what in ["magic number", "protocol version", "description of the machine"] {
         let read = read(source, at, &limits).map_err(|e| e.context(format!("cannot read the {what}")))?;

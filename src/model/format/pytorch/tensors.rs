@@ -162,7 +162,7 @@ fn nested(pickle: &Pickle, object: &Object) -> Option<String> {
                 _ => return None,
             };
             let objects = super::legacy::objects(bytes)?;
-            let limits = Limits { steps: 10_000, nodes: 1_000, bytes: 64 << 10 };
+            let limits = Limits { steps: 10_000, nodes: 1_000, bytes: 64 << 10, ..Limits::default() };
             let read = read(bytes, objects, &limits).ok()?;
             storage(&read.pickle, read.pickle.root()?).filter(|_| is_persistent(&read.pickle))
         }
