@@ -27,11 +27,6 @@ pub(super) struct Type {
 }
 
 impl Type {
-    /// Whether it is a tensor and nothing else.
-    pub(super) fn is_tensor(&self) -> bool {
-        self.name == "Tensor" && self.args.is_empty()
-    }
-
     /// The type without `Optional`, and whether there was one.
     pub(super) fn optional(&self) -> (&Self, bool) {
         match self.args.as_slice() {
@@ -108,7 +103,8 @@ impl Class {
     }
 
     /// The method of this name.
-    pub(super) fn method(&self, name: &str) -> Option<&Method> {
+    #[cfg(test)]
+    fn method(&self, name: &str) -> Option<&Method> {
         self.methods.iter().find(|m| m.name == name)
     }
 }

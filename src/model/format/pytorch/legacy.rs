@@ -11,9 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::pb::Source;
 use crate::model::pickle::{Limits, Read, read};
 
-/// The magic number `0x1950a86a20f9469cfc6c` as a pickle of protocol 2, with its `STOP`.
-pub(crate) const MAGIC: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
-/// The same number in a pickle of another protocol: `LONG1`, ten bytes.
+/// The magic number `0x1950a86a20f9469cfc6c` in a pickle: `LONG1`, ten bytes, `STOP`.
 const NUMBER: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
 /// What each of the pickles before the object may take, in bytes.
 const SMALL: u64 = 64 << 10;
