@@ -408,7 +408,7 @@ fn broken(what: impl std::fmt::Display) -> Error {
     Error::new(Kind::Model, format!("the zip archive cannot be read: {what}"))
 }
 
-fn at(entry: &Entry, what: String) -> Error {
+fn at(entry: &Entry, what: impl std::fmt::Display) -> Error {
     Error::new(Kind::Model, format!("`{}` in the zip archive {what}", show_bytes(entry.name.as_bytes())))
 }
 
