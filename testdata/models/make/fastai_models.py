@@ -1,6 +1,6 @@
 """Makes the fastai models of `testdata/models/fastai`, each with a `truth.json` that fastai told.
 
-    pip install fastai==2.8.* torch==2.15.0     (Python 3.11)     python make/fastai_models.py
+    pip install fastai==2.8.* torch==2.15.0     (Python 3.11)     python -P make/fastai_models.py
 
 Run it in `testdata/models`. A truth comes from `load_learner` of the file: names, vocabularies and
 `state_dict()` are asked of the Learner, shapes of outputs of a call.
@@ -58,7 +58,7 @@ def export(name, learner, **how):
 def frame(n=40):
     r = np.random.RandomState(0)
     age = r.rand(n) * 50
-    age[3] = np.nan
+    age[::5] = np.nan
     return pd.DataFrame({"age": age, "inc": r.rand(n), "city": r.choice(["ams", "ber"], n), "code": r.choice([3, 5, 9], n),
                          "y": r.choice(["no", "yes", "maybe"], n), "price": r.rand(n), "size": r.rand(n)})
 
@@ -92,9 +92,9 @@ def tabular(name, y_names, block, facts, **how):
     inner = forward(learner, [{"name": "x_cat", "dtype": "int64", "shape": [None, cats]},
                               {"name": "x_cont", "dtype": "float32", "shape": [None, conts]}], batch)
     kinds = {"city": "string", "code": "int64"}
-    row, pred, probs = learner.predict(df.iloc[0])
+    row, pred, probs = learner.predict(df.iloc[1])
     outer = {"name": "predict", "inputs": columns(to, kinds),
-             "outputs": [{"name": "probs" if block is None or isinstance(block, CategoryBlock) else "predictions", "dtype": dt(probs.dtype),
+             "outputs": [{"name": "probs" if hasattr(learner.dls, "vocab") else "predictions", "dtype": dt(probs.dtype),
                           "shape": [None] + [int(n) for n in probs.shape]}]}
     write(name, learner, [outer, inner], facts(learner))
 

@@ -15,7 +15,8 @@ use crate::model::format::{MAX_ENTRIES, MAX_NAME, MAX_RANK, Reading, Severity, W
 
 /// Reads the program of a JSON document; `method` is what the archive calls it.
 pub(super) fn read(json: &[u8], method: &str, reading: &mut Reading) -> Result<()> {
-    let program: Value = serde_json::from_slice(json).map_err(|e| {
+    let json = finite(json);
+    let program: Value = serde_json::from_slice(&json).map_err(|e| {
         Error::new(Kind::Model, format!("the exported program is not JSON at line {}: {e}", e.line()))
     })?;
     let module = &program["graph_module"];
@@ -58,7 +59,7 @@ pub(super) fn read(json: &[u8], method: &str, reading: &mut Reading) -> Result<(
         }
         push(&mut signature.inputs, tensor);
     }
-    let outputs = outputs.iter().filter_map(|o| o.get("user_output").or(o.get("loss_output")));
+    let outputs = outputs.iter().filter_map(|o| part(o, "user_output").or(part(o, "loss_output")));
     for (i, output) in outputs.enumerate() {
         let tensor = argument(&output["arg"], graph, i, "output", reading);
         push(&mut signature.outputs, tensor);
@@ -73,6 +74,30 @@ pub(super) fn read(json: &[u8], method: &str, reading: &mut Reading) -> Result<(
     reading.contract.get_or_insert_with(Contract::default).signatures.push(signature);
     Ok(())
 }
+
+/// The document without `Infinity` and `NaN`, which Python's `json` writes and no other reads.
+fn finite(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len());
+    let (mut quoted, mut escaped, mut at) = (false, false, 0);
+    while let Some(byte) = json.get(at) {
+        if quoted {
+            quoted = escaped || *byte != b'"';
+            escaped = !escaped && *byte == b'\\';
+        } else if let Some(word) = FOREIGN.iter().find(|w| json[at..].starts_with(w)) {
+            out.extend_from_slice(b"null");
+            at += word.len();
+            continue;
+        } else {
+            quoted = *byte == b'"';
+        }
+        out.push(*byte);
+        at += 1;
+    }
+    out
+}
+
+/// Words for numbers that JSON does not have.
+const FOREIGN: &[&[u8]] = &[b"-Infinity", b"Infinity", b"NaN"];
 
 /// Adds a tensor; a name that was there before gets a number behind it.
 fn push(list: &mut Vec<Tensor>, mut tensor: Tensor) {
@@ -165,7 +190,7 @@ fn weights(inputs: &[Value], graph: &Value) -> Vec<Weight> {
         for (kind, key) in
             [("parameter", "parameter_name"), ("buffer", "buffer_name"), ("tensor_constant", "tensor_constant_name")]
         {
-            let Some(spec) = spec.get(kind) else { continue };
+            let Some(spec) = part(spec, kind) else { continue };
             let (Some(name), Some(value)) = (spec[key].as_str(), spec["arg"]["name"].as_str()) else { continue };
             let (dtype, shape, _) = tensor_value(&graph["tensor_values"][value]);
             all.push(Weight { name: name.to_owned(), dtype: dtype.map(|d| d.name().to_owned()), shape });
@@ -174,12 +199,17 @@ fn weights(inputs: &[Value], graph: &Value) -> Vec<Weight> {
     all
 }
 
+/// A part of a record; up to torch 2.3 each alternative that is not taken is there as `null`.
+fn part<'v>(record: &'v Value, key: &str) -> Option<&'v Value> {
+    record.get(key).filter(|v| !v.is_null())
+}
+
 /// The argument of an input spec that the caller gives.
 fn user_input(spec: &Value) -> Option<&Value> {
-    match spec.get("user_input") {
+    match part(spec, "user_input") {
         Some(input) => Some(&input["arg"]),
         // A constant that the program was specialised on is still an argument of the call.
-        None => spec.get("constant_input"),
+        None => part(spec, "constant_input"),
     }
 }
 
@@ -189,17 +219,14 @@ fn argument(arg: &Value, graph: &Value, i: usize, side: &str, reading: &mut Read
         return with_value(name, &graph["tensor_values"][name]);
     }
     // A constant that the call was specialised on: `{name, value}` with a value of one kind.
-    if let (Some(name), Some(value)) = (arg["name"].as_str(), arg.get("value")) {
+    if let (Some(name), Some(value)) = (arg["name"].as_str(), part(arg, "value")) {
         reading.fact(format!("torch.export.constant.{name}"), simple(value));
         return scalar(name, kind_of(value), Known::Stored);
     }
-    for (key, dtype, values) in [
-        ("as_sym_int", DType::Int64, "as_int"),
-        ("as_sym_float", DType::Float64, "as_float"),
-        ("as_sym_bool", DType::Bool, "as_bool"),
-    ] {
-        let Some(symbol) = arg.get(key) else { continue };
-        let _ = values;
+    for (key, dtype) in
+        [("as_sym_int", DType::Int64), ("as_sym_float", DType::Float64), ("as_sym_bool", DType::Bool)]
+    {
+        let Some(symbol) = part(arg, key) else { continue };
         return match symbol["as_name"].as_str() {
             Some(name) => scalar(name, Some(dtype), Known::Stored),
             None => scalar(&unnamed(), Some(dtype), Known::Convention),
@@ -211,7 +238,7 @@ fn argument(arg: &Value, graph: &Value, i: usize, side: &str, reading: &mut Read
         t.native_type = arg["as_custom_obj"]["class_fqn"].as_str().map(str::to_owned);
         return t;
     }
-    if arg.get("as_none").is_some() {
+    if part(arg, "as_none").is_some() {
         let mut t = Tensor::new(unnamed(), None, None, Known::Convention);
         t.native_type = Some("None".to_owned());
         return t;
@@ -235,12 +262,12 @@ fn kind_of(arg: &Value) -> Option<DType> {
         ("as_string", DType::String),
     ]
     .iter()
-    .find(|(key, _)| arg.get(key).is_some())
+    .find(|(key, _)| part(arg, key).is_some())
     .map(|(_, dtype)| *dtype)
 }
 
 fn simple(value: &Value) -> Value {
-    let inner = value.as_object().and_then(|o| o.values().next());
+    let inner = value.as_object().and_then(|o| o.values().find(|v| !v.is_null()));
     match inner {
         Some(Value::String(s)) if s.len() > MAX_NAME => Value::Null,
         Some(v) if !v.is_object() && !v.is_array() => v.clone(),
@@ -395,6 +422,13 @@ mod tests {
         ] {
             assert_eq!(symbol(text).as_deref(), name, "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_that_json_does_not_have_are_nothing() {
+        let text = br#"{"a": -Infinity, "b": [NaN, Infinity], "Inf\"inity": "NaN\\"}"#;
+        let want = br#"{"a": null, "b": [null, null], "Inf\"inity": "NaN\\"}"#;
+        assert_eq!(finite(text), want);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::model::pb::Source;
-use crate::model::pickle::{Limits, Read, read};
+use crate::model::pickle::{Id, Limits, Node, Note, Pickle, Read, read};
 
 /// The magic number `0x1950a86a20f9469cfc6c` in a pickle: `LONG1`, ten bytes, `STOP`.
 const NUMBER: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
@@ -52,7 +52,24 @@ fn skip(source: &dyn Source) -> Result<u64> {
 }
 
 /// Reads the object of a legacy file.
-pub(super) fn object(source: &dyn Source, limits: &Limits) -> Result<Read> {
+pub(crate) fn object(source: &dyn Source, limits: &Limits) -> Result<Read> {
     let at = skip(source)?;
-    read(source, at, limits)
+    let mut read = read(source, at, limits)?;
+    let pickle = &read.pickle;
+    // The class of a module is a persistent id with the class's name in it, which is judged as a name.
+    read.notes.retain(|note| match note {
+        Note::ComputedCall(class) => module_class(pickle, *class).is_none(),
+        _ => true,
+    });
+    Ok(read)
+}
+
+/// The class that a persistent id `('module', class, file, source)` stands for.
+pub(super) fn module_class(pickle: &Pickle, id: Id) -> Option<(&str, &str)> {
+    let Node::Persistent(parts) = pickle.node(id) else { return None };
+    let parts = pickle.elements(*parts)?;
+    if pickle.str(*parts.first()?)? != "module" {
+        return None;
+    }
+    pickle.global(*parts.get(1)?)
 }

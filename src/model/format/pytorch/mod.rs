@@ -26,11 +26,11 @@ use crate::model::format::{
     Candidate, File, Folder, Format, Reading, Role, Severity, Weight, fastai, file_name,
 };
 use crate::model::pb::Source;
-use crate::model::pickle::Limits;
+use crate::model::pickle::{self, Allow, Limits};
 use crate::model::tree::Tree;
 use crate::model::zip::{self, Archive};
 
-pub(crate) use save::{data, findings};
+pub(crate) use save::{data, limit, module};
 
 /// The most bytes of JSON of an exported program.
 const MAX_PROGRAM: u64 = 32 << 20;
@@ -79,9 +79,7 @@ impl Format for PyTorch {
         }
         let content = tree.open(&candidate.file)?;
         if candidate.variant == "legacy" {
-            let limits = Limits { bytes: budget, ..Limits::default() };
-            let read = legacy::object(&content, &limits)?;
-            save::read(&read, "legacy", &mut reading);
+            read_saved(&content, &show_bytes(&candidate.file), budget, &mut reading)?;
             return Ok(reading);
         }
         let archive = Archive::open(&content)?;
@@ -90,16 +88,13 @@ impl Format for PyTorch {
         };
         match kind {
             container::Kind::Save => {
-                let source = data(&archive, &root, budget)?;
-                let limits = Limits { bytes: budget, ..Limits::default() };
-                let read = crate::model::pickle::read(source.as_ref(), 0, &limits)?;
+                read_saved(&content, &show_bytes(&candidate.file), budget, &mut reading)?;
                 version(&archive, &root, &mut reading);
-                save::read(&read, "zip", &mut reading);
             }
             container::Kind::Script => {
                 let source = data(&archive, &root, budget)?;
                 let limits = Limits { bytes: budget, ..Limits::default() };
-                let read = crate::model::pickle::read(source.as_ref(), 0, &limits)?;
+                let read = pickle::read(source.as_ref(), 0, &limits)?;
                 save::limit(&read, &mut reading);
                 version(&archive, &root, &mut reading);
                 script::read(&archive, &root, &read.pickle, &mut reading)?;
@@ -143,17 +138,23 @@ const UNREAD: &[(&str, &str, &str)] = &[
 /// When the file is none of PyTorch's, or is broken.
 pub fn tensors_of(source: &dyn Source) -> Result<Vec<Weight>> {
     let mut reading = Reading::default();
-    read_saved(source, super::BUDGET, &mut reading)?;
+    read_saved(source, "", super::BUDGET, &mut reading)?;
     Ok(reading.tensors)
 }
 
-/// Reads a file of `torch.save` of either container: weights, facts and findings.
-pub(crate) fn read_saved(source: &dyn Source, budget: u64, reading: &mut Reading) -> Result<()> {
+/// Reads a file of `torch.save` of either container: weights, facts, and findings at `place`.
+///
+/// # Errors
+///
+/// When the file is none of PyTorch's, or is broken.
+pub fn read_saved(source: &dyn Source, place: &str, budget: u64, reading: &mut Reading) -> Result<()> {
     let limits = Limits { bytes: budget, ..Limits::default() };
     let mut head = [0; 64];
     let n = source.read_at(0, &mut head)?;
     if legacy::begins(&head[..n]) {
-        save::read(&legacy::object(source, &limits)?, "legacy", reading);
+        let read = legacy::object(source, &limits)?;
+        pickle::verdict(&read, &Allow::TORCH, place, reading);
+        save::read(&read, "legacy", reading);
         return Ok(());
     }
     let archive = Archive::open(source)?;
@@ -161,7 +162,9 @@ pub(crate) fn read_saved(source: &dyn Source, budget: u64, reading: &mut Reading
         return Err(Error::new(Kind::Model, "the file is not one of `torch.save`"));
     };
     let data = data(&archive, &root, budget)?;
-    save::read(&crate::model::pickle::read(data.as_ref(), 0, &limits)?, "zip", reading);
+    let stored = pickle::open(data.as_ref(), &limits)?;
+    stored.verdict(&Allow::TORCH, place, reading);
+    save::read(&stored.read, "zip", reading);
     Ok(())
 }
 
@@ -290,8 +293,8 @@ fn exported(archive: &Archive<'_>, root: &str, budget: u64, reading: &mut Readin
         let Some((container::Kind::Save, root)) = container::kind(&inner) else { continue };
         let source = data(&inner, &root, budget)?;
         let limits = Limits { bytes: budget, ..Limits::default() };
-        match crate::model::pickle::read(source.as_ref(), 0, &limits) {
-            Ok(read) => findings(&read, &entry.name, reading),
+        match pickle::open(source.as_ref(), &limits) {
+            Ok(stored) => stored.verdict(&Allow::TORCH, &entry.name, reading),
             Err(e) => reading.warnings.push(format!("`{}` was not looked into: {e}", entry.name)),
         }
     }

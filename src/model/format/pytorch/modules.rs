@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::format::pytorch::legacy;
 use crate::model::format::pytorch::tensors::{self, Info};
 use crate::model::format::{MAX_ENTRIES, MAX_TEXT, Weight};
 use crate::model::pickle::{Id, Node, Pickle};
@@ -30,6 +31,27 @@ pub(crate) struct Walk {
 /// Whether a node is a pickled module.
 pub(crate) fn is_module(pickle: &Pickle, id: Id) -> bool {
     pickle.attr(id, "_modules").is_some() && pickle.attr(id, "_parameters").is_some()
+}
+
+/// The children of a module, in order, with their names.
+pub(crate) fn children(pickle: &Pickle, id: Id) -> Vec<(String, Id)> {
+    let children = pickle.attr(id, "_modules").and_then(|m| pickle.pairs(m)).unwrap_or(&[]);
+    children
+        .iter()
+        .take(MAX_ENTRIES)
+        .filter(|(_, child)| pickle.object(*child).is_some())
+        .filter_map(|(name, child)| Some((tensors::key(pickle, *name)?, *child)))
+        .collect()
+}
+
+/// The class of a module: where it is defined, and its name.
+///
+/// Legacy files name it by a persistent id, together with its source (`_legacy_save`).
+pub(crate) fn class(pickle: &Pickle, id: Id) -> Option<(&str, &str)> {
+    if let Some(class) = pickle.class(id) {
+        return Some(class);
+    }
+    legacy::module_class(pickle, pickle.object(id)?.class)
 }
 
 /// The children of a module, in order, with their names.

@@ -39,7 +39,6 @@ pub(crate) fn read(read: &Read, serialization: &str, reading: &mut Reading) {
     limit(read, reading);
     reading.fact("serialization", serialization);
     reading.fact("pickle_protocol", read.protocol);
-    findings(read, "", reading);
     let Some(root) = pickle.root() else { return };
     if modules::is_module(pickle, root) {
         module(pickle, root, reading);
@@ -156,9 +155,4 @@ fn forward(chain: &Chain) -> Signature {
         inputs: vec![tensor("input", &chain.input)],
         outputs: vec![tensor("output", &chain.output)],
     }
-}
-
-/// What loading the pickle would run.
-pub(crate) fn findings(read: &Read, place: &str, reading: &mut Reading) {
-    let _ = (read, place, reading);
 }

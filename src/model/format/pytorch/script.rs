@@ -106,8 +106,9 @@ fn plain_class(module: &str, name: &str) -> String {
 fn facts(archive: &Archive<'_>, root: &str, reading: &mut Reading) {
     reading.fact("serialization", "torchscript");
     let extra = format!("{root}extra/");
-    let names: Vec<&str> =
+    let mut names: Vec<&str> =
         archive.entries().iter().filter_map(|e| e.name.strip_prefix(&extra)).filter(|n| !n.is_empty()).take(1000).collect();
+    names.sort_unstable();
     reading.fact("torchscript.extra_files", names);
     if archive.find(&format!("{root}bytecode.pkl")).is_some() {
         reading.fact("torchscript.lite", true);
@@ -140,7 +141,8 @@ fn weights(
         };
         // Where the file does not list them, every tensor of a module counts as one.
         let (parameters, buffers) = class.unwrap_or_default();
-        let listed = parameters.is_some() || buffers.is_some();
+        // torch 1.4 lists the parameters, and not the buffers.
+        let listed = parameters.is_some() && buffers.is_some();
         let counts = |name: &String| {
             !listed || [&parameters, &buffers].iter().any(|l| l.as_ref().is_some_and(|l| l.contains(name)))
         };
