@@ -92,10 +92,10 @@ def tabular(name, y_names, block, facts, **how):
     inner = forward(learner, [{"name": "x_cat", "dtype": "int64", "shape": [None, cats]},
                               {"name": "x_cont", "dtype": "float32", "shape": [None, conts]}], batch)
     kinds = {"city": "string", "code": "int64"}
-    row, pred, probs = learner.predict(df.iloc[1])
+    probs, _ = learner.get_preds(dl=learner.dls.test_dl(df.iloc[:3]))
     outer = {"name": "predict", "inputs": columns(to, kinds),
              "outputs": [{"name": "probs" if hasattr(learner.dls, "vocab") else "predictions", "dtype": dt(probs.dtype),
-                          "shape": [None] + [int(n) for n in probs.shape]}]}
+                          "shape": [None] + [int(n) for n in probs.shape[1:]]}]}
     write(name, learner, [outer, inner], facts(learner))
 
 

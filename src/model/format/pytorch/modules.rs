@@ -54,32 +54,6 @@ pub(crate) fn class(pickle: &Pickle, id: Id) -> Option<(&str, &str)> {
     legacy::module_class(pickle, pickle.object(id)?.class)
 }
 
-/// The children of a module, in order, with their names.
-pub(crate) fn children(pickle: &Pickle, id: Id) -> Vec<(String, Id)> {
-    let children = pickle.attr(id, "_modules").and_then(|m| pickle.pairs(m)).unwrap_or(&[]);
-    children
-        .iter()
-        .take(MAX_ENTRIES)
-        .filter(|(_, child)| pickle.object(*child).is_some())
-        .filter_map(|(name, child)| Some((tensors::key(pickle, *name)?, *child)))
-        .collect()
-}
-
-/// The class of a module: where it is defined, and its name.
-///
-/// Legacy files name it by a persistent id, together with its source (`_legacy_save`).
-pub(crate) fn class(pickle: &Pickle, id: Id) -> Option<(&str, &str)> {
-    if let Some(class) = pickle.class(id) {
-        return Some(class);
-    }
-    let Node::Persistent(parts) = pickle.node(pickle.object(id)?.class) else { return None };
-    let parts = pickle.elements(*parts)?;
-    if pickle.str(*parts.first()?)? != "module" {
-        return None;
-    }
-    pickle.global(*parts.get(1)?)
-}
-
 /// A parameter or buffer of a module.
 pub(crate) fn own_tensor(pickle: &Pickle, module: Id, name: &str) -> Option<Info> {
     ["_parameters", "_buffers"]
