@@ -205,12 +205,12 @@ class Tied(nn.Module):
         return self.out(self.e(ids))
 
 
-@case("ts_script")
+@case("ts_script", {"215", "140"})
 def _(name, file):
     script(name, file, torch.jit.script(Net().eval()), {"forward": (torch.rand(2, 4),)})
 
 
-@case("ts_many", {"215", "222"})
+@case("ts_many", {"215"})
 def _(name, file):
     x = torch.rand(2, 3)
     script(name, file, torch.jit.script(Many().eval()), {"forward": (x,), "embed": (x,), "count": ([x, x],)},
@@ -222,18 +222,18 @@ def _(name, file):
     script(name, file, torch.jit.script(Branches()), {"forward": (torch.rand(2, 3), True)})
 
 
-@case("ts_named", {"215", "222"})
+@case("ts_named", {"215"})
 def _(name, file):
     script(name, file, torch.jit.script(Named().eval()), {"forward": (torch.rand(2, 3),)}, {"forward": ["logits", "hidden"]})
 
 
-@case("ts_conv")
+@case("ts_conv", {"215"})
 def _(name, file):
     x = torch.rand(2, 4, 8, 8)
     script(name, file, torch.jit.script(Conv().eval()), {"forward": (x,)}, free=(0, 2, 3))
 
 
-@case("ts_traced")
+@case("ts_traced", {"215"})
 def _(name, file):
     x = torch.rand(2, 4, 8, 8)
     script(name, file, torch.jit.trace(Conv().eval(), x), {"forward": (x,)}, free=(0, 2, 3))
@@ -337,7 +337,7 @@ def saved(name, file, obj, tensors, signatures=(), levels=None, facts=None, find
 OLD = {} if TAG == "140" else {"_use_new_zipfile_serialization": False}
 
 
-@case("sd_types")
+@case("sd_types", {"215", "140"})
 def _(name, file):
     names = ["float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
     if TAG != "140":
@@ -350,7 +350,7 @@ def _(name, file):
     saved(name, file, state, table(state))
 
 
-@case("sd_legacy", {"215", "222"})
+@case("sd_legacy", {"222"})
 def _(name, file):
     m = Conv()
     saved(name, file, m.state_dict(), table(m.state_dict()), facts={"serialization": "legacy"}, **OLD)
@@ -368,7 +368,7 @@ def _(name, file):
     saved(name, file, m.state_dict(), table(m.state_dict()), pickle_protocol=4, **OLD)
 
 
-@case("sd_special", {"215", "222"})
+@case("sd_special", {"215"})
 def _(name, file):
     q = torch.quantize_per_tensor(torch.rand(2, 3), 0.1, 0, torch.quint8)
     qc = torch.quantize_per_channel(torch.rand(2, 3), torch.tensor([0.1, 0.2]), torch.tensor([0, 0]), 0, torch.qint8)
@@ -377,7 +377,7 @@ def _(name, file):
     saved(name, file, state, table(state))
 
 
-@case("checkpoint", ALL, "checkpoint.pth")
+@case("checkpoint", {"140"}, "checkpoint.pth")
 def _(name, file):
     m = Net()
     o = torch.optim.Adam(m.parameters())
@@ -416,25 +416,25 @@ def whole(name, file, module, x, free=(0,), known=True, out_free=(0,), **how):
           **how)
 
 
-@case("whole_mlp")
+@case("whole_mlp", {"215", "140"})
 def _(name, file):
     whole(name, file, nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 3), nn.Softmax(1)),
           torch.rand(2, 4))
 
 
-@case("whole_cnn")
+@case("whole_cnn", {"215"})
 def _(name, file):
     m = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, stride=2), nn.ReLU(), nn.Sequential(nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(2)),
                       nn.Flatten(), nn.Linear(16, 5))
     whole(name, file, m, torch.rand(2, 3, 16, 16), free=(0, 2, 3))
 
 
-@case("whole_legacy", {"215", "222"})
+@case("whole_legacy", {"222"})
 def _(name, file):
     whole(name, file, nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).double(), torch.rand(2, 4, dtype=torch.float64), **OLD)
 
 
-@case("whole_custom")
+@case("whole_custom", {"215"})
 def _(name, file):
     whole(name, file, Tied(), torch.ones(2, 3, dtype=torch.int64), known=False)
 

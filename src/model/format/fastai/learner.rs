@@ -120,40 +120,48 @@ fn known(is: bool) -> Known {
     if is { Known::Derived } else { Known::Unknown }
 }
 
-/// The size that images are resized to, which the pipeline's transforms say.
+/// Height and width of the images, which the pipeline's transforms say.
 fn image(pickle: &Pickle, transforms: &[Id], reading: &mut Reading) -> Vec<Option<u64>> {
     let mut size = Vec::new();
     for id in transforms {
         let Some((module, name)) = modules::class(pickle, *id) else { continue };
-        if !module.starts_with("fastai.vision.") && module != "fastai.data.transforms" {
+        if !(module.starts_with("fastai.") || module.starts_with("fasttransform.")) {
+            // What a transform of somebody else makes of an image is not known.
+            size.clear();
             continue;
         }
-        match name {
-            "Resize" | "RandomResizedCrop" | "RandomResizedCropGPU" | "FlipItem" | "AffineCoordTfm" => {
-                let found = pickle.attr(*id, "size").and_then(|s| pair(pickle, s));
-                size = found.unwrap_or(size);
+        let own = pickle.attr(*id, "size").filter(|s| !pickle.is_none(*s));
+        match (name, own) {
+            // They keep what was given as height and width the other way round, as PIL wants it
+            // (fastai/vision/augment.py, `_process_sz`).
+            ("Resize" | "RandomResizedCrop" | "CropPad", Some(own)) => {
+                size = pair(pickle, own).map(|[w, h]| vec![Some(h), Some(w)]).unwrap_or_default();
             }
-            "Normalize" => {
-                reading.fact("fastai.normalized", true);
+            ("Normalize", _) => reading.fact("fastai.normalized", true),
+            (_, Some(own)) => {
+                let square = pair(pickle, own).filter(|[a, b]| a == b);
+                size = square.map(|[a, b]| vec![Some(a), Some(b)]).unwrap_or_default();
             }
             _ => {}
         }
     }
-    if !size.is_empty() {
-        let plain: Option<Vec<u64>> = size.iter().copied().collect();
-        reading.fact("fastai.image_size", plain);
-    }
+    let plain: Option<Vec<u64>> = size.iter().copied().collect();
+    reading.fact("fastai.image_size", plain);
     size
 }
 
-/// A height and a width; one number stands for both.
-fn pair(pickle: &Pickle, id: Id) -> Option<Vec<Option<u64>>> {
+/// Two numbers; one stands for both. fastai keeps them as a tuple of its own class.
+fn pair(pickle: &Pickle, id: Id) -> Option<[u64; 2]> {
     let number = |id: Id| pickle.int(id).and_then(|n| u64::try_from(n).ok());
     if let Some(n) = number(id) {
-        return Some(vec![Some(n), Some(n)]);
+        return Some([n, n]);
     }
-    match pickle.elements(id)? {
-        [h, w] => Some(vec![Some(number(*h)?), Some(number(*w)?)]),
+    let both = match pickle.object(id) {
+        Some(o) => pickle.elements(o.args.and_then(|a| pickle.elements(a))?.first().copied()?),
+        None => pickle.elements(id),
+    };
+    match both? {
+        [a, b] => Some([number(*a)?, number(*b)?]),
         _ => None,
     }
 }

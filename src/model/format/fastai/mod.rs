@@ -101,8 +101,9 @@ impl Format for Fastai {
     }
 }
 
-/// Takes out of the uses what every export has and is harmless in this form: `print` as the Learner's
-/// logger, which is not called, and bound methods, which cloudpickle makes of a class's function.
+/// Takes out of the uses what fastai's own exports have and is harmless in this form: `print` as the
+/// Learner's logger, bound methods, which cloudpickle makes of a class's function, and unions of types,
+/// which are reduced by `|`.
 fn forgive(read: &mut Read) {
     let pickle = &read.pickle;
     let method = |id: Id| {
@@ -116,11 +117,38 @@ fn forgive(read: &mut Read) {
         .filter(|(_, node)| matches!(node, Node::Object(o) if is_builtin_type(pickle.global(o.class))))
         .all(|(id, _)| method(id));
     read.notes.retain(|note| !matches!(note, Note::ComputedCall(id) if method(*id)));
+    let or = |id: Id| matches!(pickle.global(id), Some(("_operator" | "operator", "or_")));
+    let unions = pickle
+        .nodes()
+        .filter_map(|(_, node)| match node {
+            Node::Object(o) if is_reduce(pickle.global(o.class)) => o.args,
+            _ => None,
+        })
+        .all(|args| pickle.elements(args).and_then(|a| a.first()).is_some_and(|f| or(*f)));
     read.uses.retain(|one| {
         let name = (one.module.as_str(), one.name.as_str());
-        let prints = matches!(name, ("builtins" | "__builtin__", "print")) && !one.called;
-        !(prints || is_builtin_type(Some(name)) && all_methods)
+        let named = match name {
+            ("builtins" | "__builtin__", "print") | ("_operator" | "operator", "or_") | ("typing", _) => true,
+            // A method of one of fastai's classes, as protocol 4 names it.
+            (module, name) => module.starts_with("fastai.") && is_method(name),
+        };
+        let fine = (named && !one.called)
+            || (is_builtin_type(Some(name)) && all_methods)
+            || (is_reduce(Some(name)) && unions);
+        !fine
     });
+}
+
+/// Whether a name is that of a method of a class, of one that Python does not give a meaning.
+fn is_method(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(class, method)| {
+        class.starts_with(|c: char| c.is_ascii_uppercase()) && !method.contains('.') && !method.starts_with('_')
+    })
+}
+
+/// `functools.reduce`, which protocol 2 calls by its name in Python 2.
+fn is_reduce(name: Option<(&str, &str)>) -> bool {
+    matches!(name, Some(("__builtin__", "reduce") | ("functools" | "_functools", "reduce")))
 }
 
 fn is_builtin_type(name: Option<(&str, &str)>) -> bool {

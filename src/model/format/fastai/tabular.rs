@@ -51,7 +51,7 @@ pub(super) fn read(pickle: &Pickle, data: Id, model: Option<Id>, reading: &mut R
     reading.fact("fastai.targets", targets);
     reading.fact("fastai.filled", processors.filled.clone());
     let classes: Map<String, Value> =
-        processors.classes.iter().map(|(name, c)| (name.clone(), Value::from(c.clone()))).collect();
+        processors.classes.iter().filter(|(name, _)| !added(name)).map(|(name, c)| (name.clone(), Value::from(c.clone()))).collect();
     reading.fact("fastai.categories", classes);
     let classifies = processors.vocabulary.is_some();
     reading.fact("classes", processors.vocabulary.clone());
