@@ -279,23 +279,28 @@ impl End {
         };
         let (disk, first) = (u16_at(record, 4), u16_at(record, 6));
         let mut directory_end = place;
+        // PyTorch writes the 64-bit record into every archive; where there is one, it counts, as it
+        // does for Python's zipfile and for miniz.
         let wants_64 = end.count == 0xffff || end.size == 0xffff_ffff || end.offset == 0xffff_ffff;
-        if let Some(locator) = place.checked_sub(20).filter(|_| wants_64) {
-            let locator = exactly(source, locator, 20, "the 64-bit locator")?;
-            if locator.starts_with(b"PK\x06\x07") {
-                let at = u64_at(&locator, 8);
-                let record = exactly(source, at, 56, "the 64-bit end record")?;
-                if !record.starts_with(b"PK\x06\x06") {
-                    return Err(broken(format!("it has no 64-bit end record at byte {at}")));
-                }
-                end = Self {
-                    count: u64_at(&record, 32),
-                    size: u64_at(&record, 40),
-                    offset: u64_at(&record, 48),
-                    start: 0,
-                };
-                directory_end = at;
+        let locator = match place.checked_sub(20) {
+            Some(at) => exactly(source, at, 20, "the 64-bit locator")?,
+            None => Vec::new(),
+        };
+        if locator.starts_with(b"PK\x06\x07") {
+            let at = u64_at(&locator, 8);
+            let record = exactly(source, at, 56, "the 64-bit end record")?;
+            if !record.starts_with(b"PK\x06\x06") {
+                return Err(broken(format!("it has no 64-bit end record at byte {at}")));
             }
+            end = Self {
+                count: u64_at(&record, 32),
+                size: u64_at(&record, 40),
+                offset: u64_at(&record, 48),
+                start: 0,
+            };
+            directory_end = at;
+        } else if wants_64 && end.count != 0xffff {
+            return Err(broken("its directory has 64-bit places, but no 64-bit end record"));
         } else if disk != 0 || first != 0 {
             return Err(broken("it is one of several parts"));
         }

@@ -13,9 +13,11 @@
 
 mod detection;
 pub mod document;
+pub mod fastai;
 mod folder;
 mod impostor;
 pub mod onnx;
+pub mod pytorch;
 mod role;
 pub mod sklearn;
 pub mod tensorflow;
@@ -35,7 +37,7 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn];
+pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn, &fastai::Fastai, &pytorch::PyTorch];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;
