@@ -17,7 +17,9 @@ mod folder;
 mod impostor;
 pub mod onnx;
 mod role;
+mod rows;
 pub mod tensorflow;
+pub mod xgboost;
 
 use std::collections::BTreeMap;
 
@@ -33,7 +35,7 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx];
+pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &xgboost::XgBoost];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;
