@@ -76,6 +76,8 @@ pub struct Options {
     pub choice: Choice,
     /// Whether a declared contract stands against what the model says.
     pub trust_definition: bool,
+    /// Whether a finding about the model is an error ([`Kind::Findings`]) instead of a warning.
+    pub deny_findings: bool,
     /// Names that shall move to the new version.
     pub aliases: Vec<String>,
     /// Whether the bare number becomes an alias too.

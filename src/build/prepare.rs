@@ -84,6 +84,9 @@ pub(super) fn prepare(source: &Source, options: &Options, around: &Surroundings<
     };
     if let Some(d) = &detection {
         tell_detection(d, declared.is_some(), see)?;
+        if options.deny_findings {
+            deny_findings(d)?;
+        }
     }
     let contract = contract::settle(declared, detection.as_ref(), options, see)?;
     let foundation = choose(&definition, detection.as_ref(), options)?;
@@ -235,6 +238,23 @@ fn tell_detection(d: &Detection, declared: bool, see: &dyn Observe) -> Result<()
         warn(see, failure.clone(), Some("the declared contract is used"));
     }
     Ok(())
+}
+
+/// Refuses a model with anything that its author should look at.
+fn deny_findings(d: &Detection) -> Result<()> {
+    let all: Vec<String> = d
+        .findings
+        .iter()
+        .filter(|f| f.severity > format::Severity::Info)
+        .map(|f| format!("{} in `{}`: {}", f.code, show_bytes(f.place.as_bytes()), f.message))
+        .collect();
+    let Some(first) = all.first() else { return Ok(()) };
+    let more = match all.len() - 1 {
+        0 => String::new(),
+        n => format!(" (and {n} more)"),
+    };
+    Err(Error::new(Kind::Findings, format!("the model has findings, which are denied: {first}{more}"))
+        .hint("`floe infer` lists them; build without `--deny findings` where they are meant"))
 }
 
 fn choose(definition: &Definition, detection: Option<&Detection>, options: &Options) -> Result<Chosen> {

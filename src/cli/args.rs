@@ -282,6 +282,9 @@ pub(crate) struct BuildArgs {
     /// Let the declared contract stand although the model contradicts it
     #[arg(hide_short_help = true, long, env = "FLOE_TRUST_DEFINITION", value_parser = FalseyValueParser::new())]
     pub(crate) trust_definition: bool,
+    /// Build nothing where the model does something on load that its author should look at
+    #[arg(long, env = "FLOE_DENY", value_delimiter = ',', value_parser = ["findings"], value_name = "WHAT")]
+    pub(crate) deny: Vec<String>,
     /// Also move this alias to the new version; repeatable
     #[arg(long, env = "FLOE_ALIAS", value_delimiter = ',', value_name = "NAME")]
     pub(crate) alias: Vec<String>,
@@ -313,7 +316,9 @@ pub(crate) struct BuildArgs {
 
 /// Flags of `infer`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  floe infer model.onnx\n  floe infer ./saved_model --json")]
+#[command(
+    after_help = "Examples:\n  floe infer model.onnx\n  floe infer ./saved_model --json\n  floe infer model.pkl --yaml > serving.yaml"
+)]
 pub(crate) struct InferArgs {
     /// The model: a folder or a single file
     #[arg(default_value = ".", value_name = "DIR|FILE")]
@@ -327,6 +332,9 @@ pub(crate) struct InferArgs {
     /// Follow links that lead out of the model
     #[arg(long, env = "FLOE_FOLLOW_LINKS", value_parser = FalseyValueParser::new())]
     pub(crate) follow_links: bool,
+    /// Print a serving.yaml to start from
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) yaml: bool,
     /// Print a JSON document
     #[arg(long, env = "FLOE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,

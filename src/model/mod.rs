@@ -11,6 +11,7 @@ pub mod pickle;
 pub mod pull;
 pub mod secrets;
 pub mod tree;
+pub mod zip;
 
 pub use contract::{Contract, DType, Known, Shape, Signature, Tensor};
 pub use tree::Tree;

@@ -201,6 +201,7 @@ fn options(args: &BuildArgs, context: &Context) -> Result<Options> {
             path: args.model.as_ref().map(|m| m.trim_end_matches('/').as_bytes().to_vec()),
         },
         trust_definition: args.trust_definition,
+        deny_findings: args.deny.iter().any(|d| d == "findings"),
         aliases: aliases(&args.alias)?,
         number_tag: args.number_tag,
         created: epoch.map_or(DEFAULT_CREATED.to_owned(), rfc3339),

@@ -31,6 +31,7 @@ pub mod prototxt;
 mod reader;
 mod schema;
 mod source;
+mod starter;
 mod types;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ pub use contract::DEFAULT_SIGNATURE;
 pub use reader::Warning;
 pub use schema::schema;
 pub use source::{Place, Placed};
+pub use starter::starter;
 
 use crate::error::{Error, Kind, Result, show, show_bytes};
 use crate::model::Contract;

@@ -109,6 +109,50 @@ impl Serialize for Detection {
 /// Fails where several models are found, where the choice names what is not there, and where the
 /// file system fails. A model that is broken is no failure of the search.
 pub fn detect(tree: &Tree, choice: &Choice<'_>) -> Result<Option<Detection>> {
+    let Found { candidates, impostors, more } = search(tree, choice)?;
+    match candidates.as_slice() {
+        [] => {}
+        [one] => {
+            let mut found = read(tree, one, impostors)?;
+            if more {
+                found.warnings.push(format!(
+                    "of each level of folders only the first {} files were searched for models",
+                    folder::MAX_FILES
+                ));
+            }
+            return Ok(Some(found));
+        }
+        several => return Err(ambiguous(several)),
+    }
+    if let Some(first) = impostors.first() {
+        return Ok(Some(stand_in(first.clone(), impostors)));
+    }
+    match choice.framework {
+        None => Ok(None),
+        Some(name) => {
+            Err(Error::new(Kind::Model, format!("no model of the format `{name}` is in the files")).hint(
+                "leave `--framework` out to see what is found, or name the model's place with `--model PATH`",
+            ))
+        }
+    }
+}
+
+/// The models among which a user would have to choose: those on the first level that has any.
+pub fn candidates(tree: &Tree, choice: &Choice<'_>) -> Result<Vec<Candidate>> {
+    Ok(search(tree, choice)?.candidates)
+}
+
+/// What the search came upon.
+struct Found {
+    /// The models on the first level that has any.
+    candidates: Vec<Candidate>,
+    /// What stands where models should be, down to that level.
+    impostors: Vec<Impostor>,
+    /// Whether there were more files than are looked at.
+    more: bool,
+}
+
+fn search(tree: &Tree, choice: &Choice<'_>) -> Result<Found> {
     let formats = chosen_formats(choice.framework)?;
     let (base, only) = chosen_place(tree, choice.path)?;
     let (levels, more) = folder::levels(tree, &base, only.as_deref());
@@ -124,33 +168,12 @@ pub fn detect(tree: &Tree, choice: &Choice<'_>) -> Result<Option<Detection>> {
         }
         here.retain(|i| !found.iter().any(|c| c.file == i.path));
         impostors.extend(here);
-        let found = without_parts(without_links(tree, found));
-        match found.as_slice() {
-            [] => {}
-            [one] => {
-                let mut found = read(tree, one, impostors)?;
-                if more {
-                    found.warnings.push(format!(
-                        "of each level of folders only the first {} files were searched for models",
-                        folder::MAX_FILES
-                    ));
-                }
-                return Ok(Some(found));
-            }
-            several => return Err(ambiguous(several)),
+        let candidates = without_parts(without_links(tree, found));
+        if !candidates.is_empty() {
+            return Ok(Found { candidates, impostors, more });
         }
     }
-    if let Some(first) = impostors.first() {
-        return Ok(Some(stand_in(first.clone(), impostors)));
-    }
-    match choice.framework {
-        None => Ok(None),
-        Some(name) => {
-            Err(Error::new(Kind::Model, format!("no model of the format `{name}` is in the files")).hint(
-                "leave `--framework` out to see what is found, or name the model's place with `--model PATH`",
-            ))
-        }
-    }
+    Ok(Found { candidates: Vec::new(), impostors, more })
 }
 
 /// A model and links to it are one model: the file itself counts, else the first of its names.

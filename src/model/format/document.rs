@@ -5,8 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::error::Error;
+use crate::error::{Error, Kind, show_bytes};
 use crate::model::contract::{Encoding, Known, Signature, Tensor};
+use crate::model::format::{Candidate, Detection};
 
 /// The version of the document.
 pub const VERSION: u32 = 1;
@@ -52,12 +53,41 @@ pub fn tensor(t: &Tensor) -> Value {
     Value::Object(out)
 }
 
-/// What failed, as a document.
-pub fn error(e: &Error) -> Value {
-    json!({
+/// A whole document: what was found, or as much as is known of a model that could not be read.
+pub fn found(detection: &Detection) -> Value {
+    let mut out = json!({ "floe": VERSION });
+    if let (Some(all), Ok(Value::Object(fields))) = (out.as_object_mut(), serde_json::to_value(detection)) {
+        all.extend(fields);
+    }
+    if let (Some(all), Some(failure)) = (out.as_object_mut(), &detection.failure) {
+        let kind = Kind::Model.name();
+        all.insert("error".to_owned(), json!({ "kind": kind, "message": failure, "hint": UNREADABLE }));
+    }
+    out
+}
+
+/// What to do about a model that cannot be read.
+pub const UNREADABLE: &str = "repair the model, or declare its contract in a serving.yaml";
+
+/// What failed, as a document; with the models among which to choose, where that is what failed.
+pub fn error(e: &Error, candidates: &[Candidate]) -> Value {
+    let mut out = json!({
         "floe": VERSION,
-        "error": { "kind": e.kind().name(), "message": e.message(), "hint": e.hint_text() },
-    })
+        "format": null,
+        "error": { "kind": e.kind().name(), "message": e.to_string(), "hint": e.hint_text() },
+    });
+    if let Some(all) = out.as_object_mut().filter(|_| !candidates.is_empty()) {
+        let list = candidates.iter().map(|c| {
+            json!({
+                "format": c.format,
+                "location": show_bytes(&c.location),
+                "file": show_bytes(&c.file),
+                "evidence": c.evidence,
+            })
+        });
+        all.insert("candidates".to_owned(), list.collect());
+    }
+    out
 }
 
 /// A name that nobody knows is no name.

@@ -30,7 +30,7 @@ use crate::error::Result;
 use crate::model::contract::{Contract, Shape};
 use crate::model::tree::Tree;
 
-pub use detection::{Choice, Detection, detect};
+pub use detection::{Choice, Detection, candidates, detect};
 pub use folder::{File, Folder};
 pub use role::Role;
 
