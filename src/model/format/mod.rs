@@ -11,10 +11,12 @@
 //! Invariants: content decides, a file's name never alone; each name, dtype and shape says how it is
 //! known; a file that is broken gives an error or a finding, never a guess.
 
+pub mod catboost;
 mod detection;
 pub mod document;
 mod folder;
 mod impostor;
+pub mod lightgbm;
 pub mod onnx;
 mod role;
 mod rows;
@@ -35,7 +37,8 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &xgboost::XgBoost];
+pub const FORMATS: &[&dyn Format] =
+    &[&tensorflow::TensorFlow, &onnx::Onnx, &xgboost::XgBoost, &lightgbm::LightGbm, &catboost::CatBoost];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;
