@@ -8,13 +8,21 @@
 //! Invariants: no recursion in reading, walking or dropping; nodes may be shared and may be cyclic,
 //! as in Python; strings and bytes over [`INLINE`] are kept as a place in the file.
 
+mod fold;
+mod input;
 mod machine;
 mod node;
 mod numpy;
+mod stored;
+mod text;
 
-pub use machine::{Limits, Read, Use, read};
-pub use node::{Id, Node, Object, Pickle, Text};
+pub use machine::{Limits, Note, Read, Use, read};
+pub use node::{Form, Id, Node, Object, Pickle, Text};
 pub use numpy::{Array, ArrayData, ElementType};
+pub use stored::{Part, Stored, looks_like, open};
 
 /// Strings and bytes up to this many bytes are kept; of longer ones, where they lie.
 pub const INLINE: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests;

@@ -8,18 +8,41 @@ use crate::model::pickle::numpy::Array;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(pub(super) u32);
 
+impl Id {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A string or bytes: short ones whole, long ones as a place in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Text {
-    /// The content.
+    /// The content; a string as UTF-8, in which a surrogate has three bytes, as in Python.
     Here(Vec<u8>),
-    /// Where the content lies in the source, unescaped only for binary opcodes.
+    /// Where the content lies in the (decompressed) source; `Stored::text` reads it.
     There {
         /// Offset in bytes.
         offset: u64,
         /// Length in bytes.
         length: u64,
+        /// How it is written there.
+        form: Form,
     },
+}
+
+/// How the content of a string or of bytes is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As it is.
+    Raw,
+    /// Bytes, each as a character in UTF-8: how protocol 2 of Python 3 writes `bytes`.
+    Latin1,
+    /// In quotes and with escapes: Python 2's `repr`.
+    Quoted,
+    /// With escapes, as `raw-unicode-escape`.
+    RawUnicode,
+    /// With those escapes, and then as `Latin1`.
+    RawLatin1,
 }
 
 /// One value.
@@ -153,6 +176,7 @@ impl Pickle {
         match self.node(id) {
             Node::Float(x) => Some(*x),
             Node::Int(n) => Some(*n as f64),
+            Node::Bool(b) => Some(f64::from(u8::from(*b))),
             Node::Array(a) => a.scalar_float(),
             _ => None,
         }
@@ -210,16 +234,10 @@ impl Pickle {
         }
     }
 
-    /// The class of an object, seen through `copyreg._reconstructor` and `copyreg.__newobj__`.
+    /// The class of an object; what `copyreg._reconstructor` and `copyreg.__newobj__` make is an
+    /// object of that class already.
     pub fn class(&self, id: Id) -> Option<(&str, &str)> {
-        let object = self.object(id)?;
-        let (module, name) = self.global(object.class)?;
-        if matches!(module, "copy_reg" | "copyreg")
-            && matches!(name, "_reconstructor" | "__newobj__" | "__newobj_ex__")
-        {
-            return self.global(*self.elements(object.args?)?.first()?);
-        }
-        Some((module, name))
+        self.global(self.object(id)?.class)
     }
 
     /// An attribute of an object: in its state, which may be a dict or a tuple of dict and slots.

@@ -1,7 +1,7 @@
 //! Numpy's arrays and scalars in pickles: type and shape, and where the elements lie.
 
 use crate::model::contract::DType;
-use crate::model::pickle::node::{Id, Text};
+use crate::model::pickle::node::{Id, Pickle, Text};
 
 /// The type of an array's elements (numpy.dtype).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,28 @@ pub struct ElementType {
 }
 
 impl ElementType {
+    /// Reads numpy's short form, perhaps with a byte order (`<f8`), or a type's name (`float64`).
+    pub fn parse(spec: &str) -> Option<Self> {
+        let code = spec.trim_start_matches(['<', '>', '=', '|', '!']);
+        let mut letters = code.chars();
+        let is_code = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '?')
+            && letters.all(|c| c.is_ascii_digit());
+        let code = if code == "?" {
+            "b1"
+        } else if is_code {
+            code
+        } else {
+            let named = DType::ALL.iter().find(|d| d.name() == code)?;
+            ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1", "c8", "c16", "O8"]
+                .into_iter()
+                .find(|c| {
+                    Self { code: (*c).to_owned(), big_endian: false, fields: Vec::new() }.dtype()
+                        == Some(*named)
+                })?
+        };
+        Some(Self { code: code.to_owned(), big_endian: spec.starts_with('>'), fields: Vec::new() })
+    }
+
     /// The dtype, where numpy's type has one: texts and objects are [`DType::String`] and
     /// [`DType::Object`].
     pub fn dtype(&self) -> Option<DType> {
@@ -48,6 +70,42 @@ impl ElementType {
             "U" => size.checked_mul(4),
             _ => Some(size),
         }
+    }
+}
+
+impl ElementType {
+    /// Whether the elements are Python objects, or hold some.
+    pub fn has_objects(&self) -> bool {
+        self.code.starts_with('O')
+    }
+}
+
+impl Pickle {
+    /// The type that a `numpy.dtype` object is (numpy/_core/src/multiarray/descriptor.c,
+    /// `arraydescr_reduce`).
+    pub fn element_type(&self, id: Id) -> Option<ElementType> {
+        if !matches!(self.class(id)?, ("numpy" | "numpy.core.multiarray" | "numpy._core.multiarray", "dtype"))
+        {
+            return None;
+        }
+        let object = self.object(id)?;
+        let spec = self.str(*self.elements(object.args?)?.first()?)?;
+        let mut element = ElementType::parse(spec)?;
+        // `(version, byte order, subarray, names, fields, size, alignment, flags)`
+        if let Some(state) = object.state.and_then(|s| self.elements(s)) {
+            if let Some(order) = state.get(1).and_then(|o| self.str(*o)) {
+                element.big_endian |= order == ">";
+            }
+            if let Some(names) = state.get(3).and_then(|n| self.elements(*n)) {
+                element.fields = names.iter().filter_map(|n| self.str(*n)).map(str::to_owned).collect();
+            }
+            let flags = state.get(7).and_then(|f| self.int(*f)).unwrap_or(0);
+            // NPY_ITEM_REFCOUNT of a structured type: some field is an object.
+            if element.code.starts_with('V') && flags & 1 != 0 {
+                element.code.replace_range(..1, "O");
+            }
+        }
+        Some(element)
     }
 }
 
@@ -106,6 +164,53 @@ impl Array {
         self.shape.iter().try_fold(1u64, |n, d| n.checked_mul(*d))
     }
 
+    /// How many bytes its elements take; `None` for objects.
+    pub fn byte_length(&self) -> Option<u64> {
+        self.len()?.checked_mul(self.element.size()?)
+    }
+
+    /// The array, without its data where that does not have the length which type and shape ask for.
+    pub(super) fn checked(mut self) -> Self {
+        let right = match &self.data {
+            ArrayData::Bytes(Text::Here(bytes)) => {
+                self.byte_length().is_none_or(|length| bytes.len() as u64 == length)
+            }
+            ArrayData::Objects(values) => self.len() == Some(values.len() as u64),
+            _ => true,
+        };
+        if !right {
+            self.data = ArrayData::Unknown;
+        }
+        self
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>()
+            + self.shape.len() * 8
+            + match &self.data {
+                ArrayData::Bytes(Text::Here(bytes)) => bytes.len(),
+                ArrayData::Objects(values) => values.len() * 4,
+                _ => 0,
+            }
+    }
+
+    /// The objects of an array of objects.
+    pub fn objects(&self) -> Option<&[Id]> {
+        match &self.data {
+            ArrayData::Objects(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The texts of an array of texts: of fixed length, or objects that are all strings.
+    pub fn labels(&self, tree: &Pickle) -> Option<Vec<String>> {
+        match self.objects() {
+            Some(values) => values.iter().map(|id| tree.str(*id).map(str::to_owned)).collect(),
+            None => self.texts(),
+        }
+    }
+
     /// Whether it has no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
@@ -124,6 +229,9 @@ impl Array {
     pub fn ints(&self) -> Option<Vec<i64>> {
         let signed = self.element.code.starts_with('i');
         if !signed && !self.element.code.starts_with(['u', 'b']) {
+            return None;
+        }
+        if !matches!(self.element.size(), Some(1 | 2 | 4 | 8)) {
             return None;
         }
         let read = |chunk: &[u8]| {
@@ -157,7 +265,8 @@ impl Array {
                 [a, b, c, d] => f64::from(f32::from_le_bytes([*a, *b, *c, *d])),
                 other => {
                     let mut wide = [0; 8];
-                    wide.copy_from_slice(other);
+                    let n = other.len().min(8);
+                    wide[..n].copy_from_slice(&other[..n]);
                     f64::from_le_bytes(wide)
                 }
             }
