@@ -260,6 +260,13 @@ impl<'f> Vector<'f> {
         place.filter(|_| index < self.length).ok_or_else(|| fault(self.at, "an index beyond a vector's end"))
     }
 
+    /// The integer at an index of a vector of integers of eight bytes.
+    pub fn i64(&self, index: u64) -> Result<i64> {
+        let place = index.checked_mul(8).and_then(|o| self.at.checked_add(o)).filter(|_| index < self.length);
+        let place = place.ok_or_else(|| fault(self.at, "an index beyond a vector's end"))?;
+        self.flat.fixed(place).map(i64::from_le_bytes)
+    }
+
     /// The table at an index.
     pub fn table(&self, index: u64) -> Result<Table<'f>> {
         self.flat.table_at(self.flat.follow(self.place(index)?)?)

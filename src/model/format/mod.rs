@@ -15,12 +15,15 @@ pub mod catboost;
 mod detection;
 pub mod document;
 mod folder;
+pub mod h2o;
 mod impostor;
 pub mod lightgbm;
 pub mod onnx;
+mod pickled;
 mod role;
 mod rows;
 pub mod tensorflow;
+pub mod tflite;
 pub mod xgboost;
 
 use std::collections::BTreeMap;
@@ -37,8 +40,15 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] =
-    &[&tensorflow::TensorFlow, &onnx::Onnx, &xgboost::XgBoost, &lightgbm::LightGbm, &catboost::CatBoost];
+pub const FORMATS: &[&dyn Format] = &[
+    &tensorflow::TensorFlow,
+    &onnx::Onnx,
+    &xgboost::XgBoost,
+    &lightgbm::LightGbm,
+    &catboost::CatBoost,
+    &h2o::H2o,
+    &tflite::TfLite,
+];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;

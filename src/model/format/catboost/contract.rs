@@ -49,17 +49,18 @@ pub(super) fn contract(model: &Model) -> Contract {
         _ => None,
     };
     let column = |n| Some(rows::per_row(Some(n)));
-    let (dtype, shape, proba) = match (task(model), dimension) {
-        (Some(Task::Binary), Some(1)) => (labels, Some(rows::per_row(None)), Some(2)),
-        (Some(Task::Multi), Some(n)) => (labels, column(1), Some(n)),
-        // Which labels a row has, as zeros and ones.
-        (Some(Task::Labels), Some(n)) => (Some(DType::Int64), column(n), Some(n)),
-        (Some(Task::Numbers), Some(n)) => {
-            (Some(DType::Float64), Some(rows::per_row(Some(n).filter(|n| *n > 1))), None)
-        }
-        (Some(Task::Numbers), None) => (Some(DType::Float64), None, None),
-        _ => (None, None, None),
-    };
+    let (dtype, shape, proba) =
+        match (task(model).map(|t| if model.raw { Task::Numbers } else { t }), dimension) {
+            (Some(Task::Binary), Some(1)) => (labels, Some(rows::per_row(None)), Some(2)),
+            (Some(Task::Multi), Some(n)) => (labels, column(1), Some(n)),
+            // Which labels a row has, as zeros and ones.
+            (Some(Task::Labels), Some(n)) => (Some(DType::Int64), column(n), Some(n)),
+            (Some(Task::Numbers), Some(n)) => {
+                (Some(DType::Float64), Some(rows::per_row(Some(n).filter(|n| *n > 1))), None)
+            }
+            (Some(Task::Numbers), None) => (Some(DType::Float64), None, None),
+            _ => (None, None, None),
+        };
     let mut signatures = vec![rows::method("predict", &matrix, rows::output("predict", dtype, shape))];
     if let Some(n) = proba {
         let output = rows::output("predict_proba", Some(DType::Float64), column(n));

@@ -11,8 +11,8 @@ mod json;
 use std::collections::BTreeMap;
 
 use crate::error::{Result, show_bytes};
+use crate::model::format::pickled;
 use crate::model::format::{Candidate, Folder, Format, Reading, Role, file_name};
-use crate::model::pb::Source;
 use crate::model::tree::Tree;
 
 /// The format of CatBoost.
@@ -40,6 +40,8 @@ struct Model {
     params: serde_json::Value,
     /// The labels of the classes, as JSON.
     class_params: serde_json::Value,
+    /// Whether `predict` gives numbers even where the loss is one for classes.
+    raw: bool,
     /// What wrote the file, in many lines.
     version_info: Option<String>,
 }
@@ -50,7 +52,7 @@ impl Format for CatBoost {
     }
 
     fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>> {
-        let mut found = Vec::new();
+        let mut found = pickled::candidates(folder, "catboost", "catboost", "CatBoost")?;
         for file in folder.files() {
             let head = file.head()?;
             let (variant, what) = if head.starts_with(cbm::MAGIC) {
@@ -76,6 +78,21 @@ impl Format for CatBoost {
     fn read(&self, tree: &Tree, candidate: &Candidate, budget: u64) -> Result<Reading> {
         let mut reading = Reading::default();
         let content = tree.open(&candidate.file)?;
+        if candidate.variant == pickled::VARIANT {
+            let stored = pickled::open(&content, budget, &mut reading)?;
+            let tree = stored.pickle();
+            let Some(root) = tree.root() else { return Ok(reading) };
+            let class = pickled::class(tree, root, "catboost").unwrap_or("?");
+            reading.fact("estimator", class);
+            let Some(bytes) = pickled::inner(&stored, root, &["__model"])? else {
+                return Err(pickled::without_model(&format!("`{class}`")));
+            };
+            let mut model = cbm::read(&bytes, pickled::MAX_INNER)?;
+            // The class itself gives what comes out of the trees.
+            model.raw = matches!(class, "CatBoost" | "CatBoostRegressor" | "CatBoostRanker");
+            finish(&model, &mut reading);
+            return Ok(reading);
+        }
         reading.fact("serialization", candidate.variant);
         let model = if candidate.variant == "json" {
             json::read(&content, &mut reading)?
@@ -99,11 +116,4 @@ impl Format for CatBoost {
 fn finish(model: &Model, reading: &mut Reading) {
     contract::facts(model, reading);
     reading.contract = Some(contract::contract(model));
-}
-
-/// Reads a model that lies in something else, as `.cbm`.
-pub(super) fn read_inner(source: &dyn Source, budget: u64, reading: &mut Reading) -> Result<()> {
-    let model = cbm::read(source, budget)?;
-    finish(&model, reading);
-    Ok(())
 }

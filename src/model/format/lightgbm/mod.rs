@@ -5,13 +5,14 @@
 //! `NumPredictOneRow`). The type of the input is nobody's: float32 and float64 are both taken, and
 //! floe says float64, what the trees compare with.
 
+mod pickled;
 mod text;
 
 use crate::error::{Result, show_bytes};
 use crate::model::contract::{Contract, DType};
+use crate::model::format::pickled as pickles;
 use crate::model::format::rows::{self, Matrix};
 use crate::model::format::{Candidate, Folder, Format, Reading};
-use crate::model::pb::Source;
 use crate::model::tree::Tree;
 
 use text::Header;
@@ -26,7 +27,7 @@ impl Format for LightGbm {
     }
 
     fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>> {
-        let mut found = Vec::new();
+        let mut found = pickles::candidates(folder, "lightgbm", "lightgbm", "LightGBM")?;
         for file in folder.files() {
             if !text::looks_like(file.head()?) {
                 continue;
@@ -50,8 +51,17 @@ impl Format for LightGbm {
     fn read(&self, tree: &Tree, candidate: &Candidate, budget: u64) -> Result<Reading> {
         let mut reading = Reading::default();
         let content = tree.open(&candidate.file)?;
+        if candidate.variant == pickles::VARIANT {
+            let stored = pickles::open(&content, budget, &mut reading)?;
+            if let Some(root) = stored.pickle().root() {
+                pickled::read(&stored, root, &mut reading)?;
+            }
+            return Ok(reading);
+        }
         reading.fact("serialization", "text");
-        read_inner(&content, budget, &mut reading)?;
+        let header = text::read(&content, budget)?;
+        facts(&header, &mut reading);
+        reading.contract = Some(contract(&header));
         Ok(reading)
     }
 
@@ -60,14 +70,11 @@ impl Format for LightGbm {
     }
 }
 
-/// Reads a model, which may lie in something else, as text.
-pub(super) fn read_inner(source: &dyn Source, budget: u64, reading: &mut Reading) -> Result<()> {
-    let header = text::read(source, budget)?;
-    facts(&header, reading);
+/// What `Booster.predict` takes and gives.
+fn contract(header: &Header) -> Contract {
     let outputs = Some(header.classes).filter(|n| *n > 1);
     let output = rows::output("prediction", Some(DType::Float64), Some(rows::per_row(outputs)));
-    reading.contract = Some(Contract { signatures: vec![rows::method("predict", &matrix(&header), output)] });
-    Ok(())
+    Contract { signatures: vec![rows::method("predict", &matrix(header), output)] }
 }
 
 /// The matrix that it takes.

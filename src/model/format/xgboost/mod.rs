@@ -8,8 +8,10 @@
 mod contract;
 mod legacy;
 mod model;
+mod pickled;
 
 use crate::error::{Result, show_bytes};
+use crate::model::format::pickled as pickles;
 use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, file_name};
 use crate::model::pb::Source;
 use crate::model::pull::{Json, Pull, Stream, Ubj, Value};
@@ -30,7 +32,7 @@ impl Format for XgBoost {
     }
 
     fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>> {
-        let mut found = Vec::new();
+        let mut found = pickles::candidates(folder, "xgboost", "xgboost", "XGBoost")?;
         for file in folder.files() {
             let Some((variant, what)) = recognise(file)? else { continue };
             found.push(Candidate {
@@ -46,9 +48,16 @@ impl Format for XgBoost {
         Ok(found)
     }
 
-    fn read(&self, tree: &Tree, candidate: &Candidate, _budget: u64) -> Result<Reading> {
+    fn read(&self, tree: &Tree, candidate: &Candidate, budget: u64) -> Result<Reading> {
         let mut reading = Reading::default();
         let content = tree.open(&candidate.file)?;
+        if candidate.variant == pickles::VARIANT {
+            let stored = pickles::open(&content, budget, &mut reading)?;
+            if let Some(root) = stored.pickle().root() {
+                pickled::read(&stored, root, &mut reading)?;
+            }
+            return Ok(reading);
+        }
         reading.fact("serialization", candidate.variant);
         let model = read_booster(&content, &mut reading)?;
         reading.contract = Some(contract::booster(&model));

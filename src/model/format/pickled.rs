@@ -1,0 +1,122 @@
+//! Models that are pickled objects of one library: which library, and what all of them tell.
+//!
+//! It is no format of its own: the library that is looked up first owns the file. A pipeline of
+//! scikit-learn with such a model in it is scikit-learn's.
+
+use crate::error::{Error, Kind, Result, show_bytes};
+use crate::model::contract::DType;
+use crate::model::format::{Candidate, File, Folder, MAX_ENTRIES, Reading};
+use crate::model::pickle::{self, Id, Limits, Node, Pickle, Stored};
+use crate::model::tree::Content;
+
+/// How much of a pickle is read to find the first name that it looks up.
+const GLANCE: Limits = Limits { steps: 64, nodes: 256, bytes: 64 << 10, memory: 1 << 20 };
+/// The longest model inside of a pickle that is read.
+pub(super) const MAX_INNER: u64 = 64 << 20;
+/// The variant of a candidate that is a pickle.
+pub(super) const VARIANT: &str = "pickle";
+
+/// The pickles of a folder whose first name is one of a library's.
+pub(super) fn candidates(
+    folder: &Folder<'_>,
+    format: &'static str,
+    library: &str,
+    what: &str,
+) -> Result<Vec<Candidate>> {
+    let mut found = Vec::new();
+    for file in folder.files() {
+        let Some(class) = first_class(file)? else { continue };
+        if class.split('.').next() != Some(library) {
+            continue;
+        }
+        found.push(Candidate {
+            format,
+            variant: VARIANT,
+            location: file.path().to_vec(),
+            file: file.path().to_vec(),
+            evidence: format!("`{}` holds a pickled model of {what} (`{class}`)", show_bytes(file.path())),
+            warnings: Vec::new(),
+            claims: Vec::new(),
+        });
+    }
+    Ok(found)
+}
+
+/// The first class that a pickle looks up, with its module.
+fn first_class(file: &File<'_>) -> Result<Option<String>> {
+    if !pickle::looks_like(file.head()?) {
+        return Ok(None);
+    }
+    let content = file.open()?;
+    let Ok(stored) = pickle::open(&content, &GLANCE) else { return Ok(None) };
+    // How an object is made, before which one.
+    let plumbing = |module: &str| matches!(module, "copyreg" | "copy_reg" | "builtins" | "__builtin__");
+    let first = stored.read.uses.iter().filter(|u| !plumbing(&u.module)).min_by_key(|u| u.offset);
+    Ok(first.map(|u| format!("{}.{}", u.module, u.name)))
+}
+
+/// Opens a pickle, and adds the facts of all pickles.
+pub(super) fn open<'s>(content: &'s Content, budget: u64, reading: &mut Reading) -> Result<Stored<'s>> {
+    let stored = pickle::open(content, &Limits { bytes: budget, ..Limits::default() })?;
+    reading.fact("serialization", VARIANT);
+    reading.fact("pickle_protocol", stored.read.protocol);
+    reading.fact("compression", stored.compression);
+    if let Some(limit) = &stored.read.stopped {
+        reading.warnings.push(format!("the pickle was read up to {limit}; the rest is unknown"));
+    }
+    Ok(stored)
+}
+
+/// The class of an object of a library, by its name alone.
+pub(super) fn class<'p>(pickle: &'p Pickle, id: Id, library: &str) -> Option<&'p str> {
+    let (module, name) = pickle.class(id)?;
+    (module.split('.').next() == Some(library)).then_some(name)
+}
+
+/// The bytes or the text of an attribute, wherever they lie; `None` where there are none.
+pub(super) fn inner(stored: &Stored<'_>, id: Id, names: &[&str]) -> Result<Option<Vec<u8>>> {
+    let tree = stored.pickle();
+    let value = names.iter().find_map(|n| tree.attr(id, n).or_else(|| tree.get(id, n)));
+    match value.map(|v| tree.node(v)) {
+        Some(Node::Bytes(text) | Node::Str(text)) => stored.text(text, MAX_INNER).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The error for a pickle that holds no model where one should be.
+pub(super) fn without_model(what: &str) -> Error {
+    Error::new(Kind::Model, format!("{what} without a model in it: it was never fitted"))
+}
+
+/// The labels in an array of them, and their type as Python's users see it.
+pub(super) fn labels(tree: &Pickle, id: Id) -> (Option<DType>, Option<serde_json::Value>) {
+    let Some(array) = tree.array(id) else { return (None, None) };
+    let dtype = match array.element.dtype() {
+        // An array of objects holds texts where it is one of labels; anything else is not certain.
+        Some(DType::Object) => match &array.data {
+            pickle::ArrayData::Objects(all)
+                if !all.is_empty() && all.iter().all(|v| matches!(tree.node(*v), Node::Str(_))) =>
+            {
+                Some(DType::String)
+            }
+            _ => None,
+        },
+        other => other,
+    };
+    let list = match &array.data {
+        pickle::ArrayData::Objects(all) if all.len() <= MAX_ENTRIES => {
+            let text =
+                |v: &Id| tree.str(*v).map(serde_json::Value::from).or_else(|| tree.int(*v).map(Into::into));
+            all.iter().map(text).collect::<Option<Vec<_>>>()
+        }
+        _ if array.is_bool() => {
+            array.ints().map(|all| all.into_iter().map(|n| serde_json::Value::from(n != 0)).collect())
+        }
+        _ => array
+            .ints()
+            .map(|all| all.into_iter().map(serde_json::Value::from).collect())
+            .or_else(|| array.texts().map(|all| all.into_iter().map(serde_json::Value::from).collect()))
+            .or_else(|| array.floats().map(|all| all.into_iter().map(serde_json::Value::from).collect())),
+    };
+    (dtype, list.map(serde_json::Value::Array))
+}
