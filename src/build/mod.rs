@@ -4,6 +4,7 @@
 //! definition → tree and detection → plan → layers → image → published. Everything that can be
 //! refused is refused before the first byte is stored, for all models of one definition file.
 
+mod attach;
 mod base;
 mod check;
 mod contract;
@@ -267,7 +268,8 @@ pub fn build(options: &Options, around: &Surroundings<'_>) -> Result<Vec<Built>>
         let layers = pack::layers(model, plan, &targets, options, see)?;
         let (images, top) = assemble(base, plan, &layers)?;
         target::store(&targets, &images, &top, see)?;
-        let published = target::publish(&targets, &top, options, around)?;
+        let facts = attach::facts(model.detection.as_ref(), &top.descriptor);
+        let published = target::publish(&targets, &top, facts.as_ref(), options, around)?;
         built.push(answer(model, base, plan, Some((&images, &top, &layers)), published, false));
     }
     Ok(built)

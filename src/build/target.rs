@@ -1,9 +1,9 @@
 //! Destinations: parsed before anything is done, opened before anything is read.
 
-use super::{Options, PublishedAt, Surroundings};
+use super::{Options, PublishedAt, Surroundings, attach};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observe, warn};
-use crate::image::Image;
+use crate::image::{Image, Referrer};
 use crate::oci::document::Document;
 use crate::oci::{Digest, Reference};
 use crate::store::archive::Archive;
@@ -72,6 +72,11 @@ enum Place {
 }
 
 impl Target<'_> {
+    /// Whether facts about the model are attached to its image here.
+    fn keeps_facts(&self) -> bool {
+        matches!(self.parsed.location, Location::Registry(_) | Location::Store { .. })
+    }
+
     /// Where blobs go.
     pub(super) fn sink(&self) -> &dyn Sink {
         match &self.place {
@@ -269,6 +274,7 @@ pub(super) fn store(
 pub(super) fn publish(
     targets: &[Target<'_>],
     top: &Document,
+    facts: Option<&Referrer>,
     options: &Options,
     around: &Surroundings<'_>,
 ) -> Result<Vec<PublishedAt>> {
@@ -300,6 +306,10 @@ pub(super) fn publish(
         if options.number_tag {
             aliases.push(done.number.to_string());
             repository.point(&done.number.to_string(), top)?;
+        }
+        // What was there before has its facts.
+        if let Some(facts) = facts.filter(|_| !done.existed && target.keeps_facts()) {
+            attach::attach(repository, facts, &target.toward(see))?;
         }
         let reference = shown(&target.parsed.location, &done.tag, digest, around);
         *slot = Some(PublishedAt {

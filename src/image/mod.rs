@@ -6,6 +6,7 @@
 pub mod assemble;
 pub mod embedded;
 pub mod id;
+pub mod referrer;
 
 use crate::blob::Packed;
 use crate::oci::annotation;
@@ -14,6 +15,7 @@ use crate::oci::{Config, Descriptor, DiffId, Digest, Manifest, Platform};
 
 pub use assemble::{assemble, index};
 pub use id::ModelId;
+pub use referrer::Referrer;
 
 /// What a model is laid on: one platform of a base image, or nothing.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ pub mod memory;
 pub mod oci_archive;
 pub mod open;
 mod piece;
+mod referrers;
 pub mod registry;
 
 pub use disk::Options;
@@ -135,6 +136,17 @@ pub trait Repository: Source + Sink {
 
     /// Makes `name` point to a stored document, whatever it pointed to before.
     fn point(&self, name: &str, document: &Document) -> Result<()>;
+
+    /// Stores a manifest that has `subject` in its field of that name, so that who asks for the
+    /// referrers of the subject finds it.
+    ///
+    /// Where the store keeps no such list by itself, it is an index under the tag that the
+    /// distribution specification names ("Referrers Tag Schema"). Two writers may lose one of two
+    /// entries there, which the specification accepts.
+    fn refer(&self, manifest: &Document, subject: &Descriptor, artifact_type: &str) -> Result<()> {
+        self.put_document(manifest)?;
+        referrers::list(self, manifest, subject, artifact_type)
+    }
 
     /// Removes a name; what it pointed to stays. A name that is not there is no error.
     fn remove(&self, name: &str) -> Result<()>;

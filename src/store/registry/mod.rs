@@ -158,6 +158,13 @@ impl Repository for Registry {
         names::point(self, name, document)
     }
 
+    fn refer(&self, manifest: &Document, subject: &Descriptor, artifact_type: &str) -> Result<()> {
+        if names::put_referrer(self, manifest)? {
+            return Ok(());
+        }
+        super::referrers::list(self, manifest, subject, artifact_type)
+    }
+
     fn remove(&self, name: &str) -> Result<()> {
         names::remove(self, name)
     }

@@ -122,28 +122,47 @@ pub(super) fn too_large(registry: &Registry, name: &str) -> Error {
 
 /// Stores a document by its digest.
 pub(super) fn put_document(registry: &Registry, document: &Document) -> Result<()> {
+    put(registry, document).map(|_| ())
+}
+
+/// Stores a document that has a subject; whether the registry lists it among the subject's referrers
+/// (distribution-spec, "Pushing Manifests with Subject").
+pub(super) fn put_referrer(registry: &Registry, document: &Document) -> Result<bool> {
+    put(registry, document)
+}
+
+/// Stores a document by its digest; whether the registry understood its subject.
+fn put(registry: &Registry, document: &Document) -> Result<bool> {
     let name = document.descriptor.digest.to_string();
     let scope = Scope::push(&registry.repository);
     let is_there =
         || matches!(look(registry, &name, &scope), Ok(Some(d)) if d.digest == document.descriptor.digest);
     retrying(&registry.client, &registry.host, || match write(registry, &name, document, &scope) {
-        Ok(Some(digest)) if digest == document.descriptor.digest => Ok(()),
-        Ok(_) if is_there() => Ok(()),
+        Ok(w) if w.digest == Some(document.descriptor.digest) => Ok(w.subject),
+        Ok(w) if is_there() => Ok(w.subject),
         Ok(_) => Err(Failure::after(invisible(registry, &name))),
         // The reply may have been lost after the deed.
-        Err(f) if f.is_transient() && is_there() => Ok(()),
+        Err(f) if f.is_transient() && is_there() => Ok(false),
         Err(f) => Err(f),
     })
     .map_err(|f| f.error)
 }
 
-/// One PUT of a document under a name; gives the digest that the registry says it has.
+/// What the registry said to a PUT.
+struct Written {
+    /// The digest that it says the document has.
+    digest: Option<Digest>,
+    /// Whether it knows what a subject is.
+    subject: bool,
+}
+
+/// One PUT of a document under a name.
 fn write(
     registry: &Registry,
     name: &str,
     document: &Document,
     scope: &Scope,
-) -> std::result::Result<Option<Digest>, Failure> {
+) -> std::result::Result<Written, Failure> {
     let path = format!("v2/{}/manifests/{name}", registry.repository);
     let doing = format!("store the manifest `{name}`");
     let mut call = registry.call(Method::PUT, &path, scope, &doing);
@@ -151,7 +170,8 @@ fn write(
     call.body = Some(&document.bytes);
     let (reply, _) = call.once(MAX_ERROR_BODY)?;
     if reply.status.is_success() {
-        return Ok(reply.digest());
+        let subject = reply.headers.contains_key("OCI-Subject");
+        return Ok(Written { digest: reply.digest(), subject });
     }
     let refused = call.refused(&reply);
     // distribution 2.8 writes its links to blobs in place: while another publisher stores the same
