@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::model::format::{file_name, join};
+use crate::model::pickle::{self, Peek};
 use crate::model::tree::{Content, Entry, EntryKind, Tree, folder_of};
 
 /// How deep below the place where the search starts a model may lie, in folders.
@@ -31,6 +32,7 @@ pub struct File<'t> {
     path: Cow<'t, [u8]>,
     entry: &'t Entry,
     head: OnceCell<Vec<u8>>,
+    pickle: OnceCell<Option<Peek>>,
 }
 
 impl<'t> Folder<'t> {
@@ -59,7 +61,7 @@ impl<'t> Folder<'t> {
         let path = join(&self.path, relative);
         let entry = self.tree.get(&path).filter(|e| matches!(e.kind, EntryKind::File { .. }))?;
         // The file is known under the path that was asked for, which may go through a link.
-        Some(File { path: Cow::Owned(path), entry, head: OnceCell::new() })
+        Some(File { path: Cow::Owned(path), entry, head: OnceCell::new(), pickle: OnceCell::new() })
     }
 }
 
@@ -89,6 +91,16 @@ impl File<'_> {
         }
         let head = self.open()?.head(HEAD)?;
         Ok(self.head.get_or_init(|| head))
+    }
+
+    /// What its beginning tells about the pickle that it is; `None` where it is none. At most a MiB
+    /// is read, once for all formats.
+    pub fn pickle(&self) -> Result<Option<&Peek>> {
+        if self.pickle.get().is_none() {
+            let peek = pickle::peek(&self.open()?, self.head()?)?;
+            let _ = self.pickle.set(peek);
+        }
+        Ok(self.pickle.get().and_then(Option::as_ref))
     }
 
     /// Opens it.
@@ -124,7 +136,12 @@ pub(super) fn levels<'t>(tree: &'t Tree, base: &[u8], only: Option<&[u8]>) -> (V
             if level + 1 == parts.len() {
                 seen[level] += 1;
                 if seen[level] <= MAX_FILES {
-                    here.files.push(File { path: Cow::Borrowed(path), entry, head: OnceCell::new() });
+                    here.files.push(File {
+                        path: Cow::Borrowed(path),
+                        entry,
+                        head: OnceCell::new(),
+                        pickle: OnceCell::new(),
+                    });
                 }
             } else {
                 here.folders.insert(part.to_vec());

@@ -42,7 +42,7 @@ impl Machine<'_> {
             ("copy_reg" | "copyreg", "__newobj__") => match args.as_slice() {
                 [class, rest @ ..] => {
                     let (class, rest) = (*class, rest.to_vec());
-                    self.called(class)?;
+                    self.called(class, true)?;
                     object.class = class;
                     object.args = Some(self.node(Node::Tuple(rest))?);
                     None
@@ -51,7 +51,7 @@ impl Machine<'_> {
             },
             ("copy_reg" | "copyreg", "__newobj_ex__") => match args.as_slice() {
                 [class, args, kwargs] => {
-                    self.called(*class)?;
+                    self.called(*class, true)?;
                     object.class = *class;
                     object.args = Some(*args);
                     object.kwargs = Some(*kwargs);
@@ -122,6 +122,16 @@ impl Machine<'_> {
                 },
                 _ => None,
             },
+            // Imports a module and takes a name from it.
+            ("numpy.core" | "numpy._core", "_ufunc_reconstruct") => {
+                if let [module, name] = args.as_slice()
+                    && let (Some(module), Some(name)) = (tree.str(*module), tree.str(*name))
+                {
+                    let (module, name) = (module.as_bytes().to_vec(), name.as_bytes().to_vec());
+                    self.look_up(&module, &name)?;
+                }
+                None
+            }
             ("pickle" | "_pickle" | "cPickle", "loads") | ("torch.storage", "_load_from_bytes") => {
                 let by = format!("{module}.{name}");
                 if let Some(Node::Bytes(text) | Node::Str(text)) = args.first().map(|a| tree.node(*a)) {
@@ -135,14 +145,17 @@ impl Machine<'_> {
             }
             _ => None,
         };
-        let node = folded.unwrap_or_else(|| Node::Object(Box::new(object)));
-        self.charge(node.weight())?;
-        Ok(node)
+        if let Some(node) = folded {
+            self.copied(node.weight())?;
+            return Ok(node);
+        }
+        self.charge((object.list.len() + object.items.len()) * 8)?;
+        Ok(Node::Object(Box::new(object)))
     }
 
     /// What protocols 0 and 1 make of an object: a class, the built-in type below it, its value.
     fn reconstructed(&mut self, class: Id, base: Id, state: Id) -> Step<Node> {
-        self.called(class)?;
+        self.called(class, true)?;
         let mut object =
             Object { class, args: None, kwargs: None, state: None, list: Vec::new(), items: Vec::new() };
         match self.read.pickle.node(state) {
@@ -214,7 +227,7 @@ impl Machine<'_> {
     }
 
     fn replace(&mut self, id: Id, array: Array) -> Step<()> {
-        self.charge(array.weight())?;
+        self.copied(array.weight())?;
         self.read.pickle.set(id, Node::Array(Box::new(array)));
         Ok(())
     }

@@ -6,9 +6,10 @@
 //! Invariants: no recursion; each step is paid for by bytes of the file, and each allocation by
 //! [`Limits::memory`], so that sharing cannot blow a small file up.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::pb::Source;
 use crate::model::pickle::INLINE;
 use crate::model::pickle::input::{Halt, Input, Step, broken};
@@ -52,8 +53,11 @@ pub struct Use {
     pub module: String,
     /// The name in it.
     pub name: String,
-    /// Whether the loader would call it.
+    /// Whether the loader would call it, or make an object of it.
     pub called: bool,
+    /// Whether it is only ever used as a class of which objects are made (`NEWOBJ`), which Python
+    /// refuses for functions.
+    pub made: bool,
     /// The offset of the opcode that looks it up first.
     pub offset: u64,
 }
@@ -96,7 +100,7 @@ pub struct Read {
     /// The limit at which the reading stopped, if it did not come to `STOP`.
     pub stopped: Option<String>,
     /// What lay lowest on the stack where the reading stopped: mostly the object that would have
-    /// become the root, without its state.
+    /// become the root, without its state; or the function that would have made it.
     pub unfinished: Option<Id>,
 }
 
@@ -105,6 +109,20 @@ pub struct Read {
 /// Fails where CPython would fail to load it for its form. At a limit the answer has what was read
 /// so far, [`Read::stopped`], and no root.
 pub fn read(source: &dyn Source, offset: u64, limits: &Limits) -> Result<Read> {
+    match run(source, offset, limits, None) {
+        (read, None) => Ok(read),
+        (_, Some(e)) => Err(e),
+    }
+}
+
+/// As [`read`], with what was read before a failure too. Where `cut` is set at the end of the
+/// source, that is not the end but a limit.
+pub(super) fn run(
+    source: &dyn Source,
+    offset: u64,
+    limits: &Limits,
+    cut: Option<&Cell<bool>>,
+) -> (Read, Option<Error>) {
     let mut machine = Machine {
         input: Input::new(source, offset, limits.bytes),
         limits: *limits,
@@ -119,17 +137,20 @@ pub fn read(source: &dyn Source, offset: u64, limits: &Limits) -> Result<Read> {
         framed: 0,
         opcode: offset,
     };
-    match machine.run() {
-        Ok(()) => {}
-        Err(Halt::Broken(e)) => return Err(e),
-        Err(Halt::Limit(what)) => {
-            let bottom = machine.outer.as_ref().map_or(&machine.frame, |(frame, _)| frame);
-            machine.read.unfinished = bottom.stack.first().copied();
-            machine.read.stopped = Some(what);
+    let mut failure = None;
+    if let Err(halt) = machine.run() {
+        let bottom = machine.outer.as_ref().map_or(&machine.frame, |(frame, _)| frame);
+        machine.read.unfinished = bottom.stack.first().copied();
+        match halt {
+            Halt::Limit(what) => machine.read.stopped = Some(what),
+            Halt::Broken(_) if cut.is_some_and(Cell::get) => {
+                machine.read.stopped = Some("the limit of what is inflated of one file".to_owned());
+            }
+            Halt::Broken(e) => failure = Some(e),
         }
     }
     machine.read.end = machine.input.at();
-    Ok(machine.read)
+    (machine.read, failure)
 }
 
 /// What a pickle has to itself.
@@ -620,7 +641,7 @@ impl Machine<'_> {
         self.push(id)
     }
 
-    fn look_up(&mut self, module: &[u8], name: &[u8]) -> Step<Id> {
+    pub(super) fn look_up(&mut self, module: &[u8], name: &[u8]) -> Step<Id> {
         let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned);
         let (Ok(module), Ok(name)) = (text(module), text(name)) else {
             return Err(self.fault("the name of a global is not UTF-8"));
@@ -636,7 +657,7 @@ impl Machine<'_> {
         let (module, name) = key.clone();
         let id = self.node(Node::Global { module: module.clone(), name: name.clone() })?;
         self.use_of.insert(id, self.read.uses.len());
-        self.read.uses.push(Use { module, name, called: false, offset: self.opcode });
+        self.read.uses.push(Use { module, name, called: false, made: false, offset: self.opcode });
         self.names.insert(key, id);
         Ok(id)
     }
@@ -673,7 +694,7 @@ impl Machine<'_> {
         ) {
             return Err(self.fault("the arguments of a call are no tuple"));
         }
-        self.called(class)?;
+        self.called(class, matches!(opcode, 0x81 | 0x92))?;
         self.charge(size_of::<Object>() + 16)?;
         let object =
             Object { class, args: Some(args), kwargs, state: None, list: Vec::new(), items: Vec::new() };
@@ -681,12 +702,14 @@ impl Machine<'_> {
         self.push_node(node)
     }
 
-    /// Notes that something is called.
-    pub(super) fn called(&mut self, class: Id) -> Step<()> {
+    /// Notes that something is called, perhaps as a class.
+    pub(super) fn called(&mut self, class: Id, as_class: bool) -> Step<()> {
         match self.read.pickle.node(class) {
             Node::Global { .. } => {
                 if let Some(found) = self.use_of.get(&class) {
-                    self.read.uses[*found].called = true;
+                    let found = &mut self.read.uses[*found];
+                    found.made = as_class && (found.made || !found.called);
+                    found.called = true;
                 }
             }
             Node::Object(_) | Node::Opaque(_) | Node::Persistent(_) => {
@@ -707,10 +730,15 @@ impl Machine<'_> {
         }
     }
 
-    /// Whether bytes of this length may be kept; those that are count.
-    pub(super) fn has_room(&mut self, length: usize) -> bool {
+    /// Pays for a copy of what was read; copies of texts are texts too.
+    pub(super) fn copied(&mut self, bytes: usize) -> Step<()> {
+        self.texts += bytes;
+        self.charge(bytes)
+    }
+
+    /// Whether bytes of this length may be kept.
+    pub(super) fn has_room(&self, length: usize) -> bool {
         let room = length <= if self.texts > MANY_TEXTS { SHORT } else { INLINE };
-        self.texts += if room { length } else { 0 };
         room
     }
 

@@ -9,17 +9,21 @@
 //! as in Python; strings and bytes over [`INLINE`] are kept as a place in the file.
 
 mod fold;
+mod inflate;
 mod input;
 mod machine;
+mod names;
 mod node;
 mod numpy;
 mod stored;
 mod text;
+mod verdict;
 
 pub use machine::{Limits, Note, Read, Use, read};
 pub use node::{Form, Id, Node, Object, Pickle, Text};
 pub use numpy::{Array, ArrayData, ElementType};
-pub use stored::{Part, Stored, looks_like, open};
+pub use stored::{Peek, Stored, looks_like, open, peek};
+pub use verdict::{Allow, verdict};
 
 /// Strings and bytes up to this many bytes are kept; of longer ones, where they lie.
 pub const INLINE: usize = 64 << 10;
