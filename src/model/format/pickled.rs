@@ -1,22 +1,20 @@
 //! Models that are pickled objects of one library: which library, and what all of them tell.
 //!
-//! It is no format of its own: the library that is looked up first owns the file. A pipeline of
+//! It is no format of its own: the library whose class the root is owns the file. A pipeline of
 //! scikit-learn with such a model in it is scikit-learn's.
 
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::DType;
-use crate::model::format::{Candidate, File, Folder, MAX_ENTRIES, Reading};
-use crate::model::pickle::{self, Id, Limits, Node, Pickle, Stored};
+use crate::model::format::{Candidate, Folder, MAX_ENTRIES, Reading};
+use crate::model::pickle::{self, Allow, Id, Limits, Node, Pickle, Stored};
 use crate::model::tree::Content;
 
-/// How much of a pickle is read to find the first name that it looks up.
-const GLANCE: Limits = Limits { steps: 64, nodes: 256, bytes: 64 << 10, memory: 1 << 20 };
 /// The longest model inside of a pickle that is read.
 pub(super) const MAX_INNER: u64 = 64 << 20;
 /// The variant of a candidate that is a pickle.
 pub(super) const VARIANT: &str = "pickle";
 
-/// The pickles of a folder whose first name is one of a library's.
+/// The pickles of a folder that are objects of a library.
 pub(super) fn candidates(
     folder: &Folder<'_>,
     format: &'static str,
@@ -25,16 +23,19 @@ pub(super) fn candidates(
 ) -> Result<Vec<Candidate>> {
     let mut found = Vec::new();
     for file in folder.files() {
-        let Some(class) = first_class(file)? else { continue };
-        if class.split('.').next() != Some(library) {
-            continue;
-        }
+        let Some(peek) = file.pickle()? else { continue };
+        let Some((module, name)) = peek.root.as_ref().filter(|_| peek.root_in(library)) else { continue };
         found.push(Candidate {
             format,
             variant: VARIANT,
             location: file.path().to_vec(),
             file: file.path().to_vec(),
-            evidence: format!("`{}` holds a pickled model of {what} (`{class}`)", show_bytes(file.path())),
+            evidence: format!(
+                "`{}` holds a pickled model of {what} (`{}.{}`)",
+                show_bytes(file.path()),
+                show_bytes(module.as_bytes()),
+                show_bytes(name.as_bytes())
+            ),
             warnings: Vec::new(),
             claims: Vec::new(),
         });
@@ -42,22 +43,15 @@ pub(super) fn candidates(
     Ok(found)
 }
 
-/// The first class that a pickle looks up, with its module.
-fn first_class(file: &File<'_>) -> Result<Option<String>> {
-    if !pickle::looks_like(file.head()?) {
-        return Ok(None);
-    }
-    let content = file.open()?;
-    let Ok(stored) = pickle::open(&content, &GLANCE) else { return Ok(None) };
-    // How an object is made, before which one.
-    let plumbing = |module: &str| matches!(module, "copyreg" | "copy_reg" | "builtins" | "__builtin__");
-    let first = stored.read.uses.iter().filter(|u| !plumbing(&u.module)).min_by_key(|u| u.offset);
-    Ok(first.map(|u| format!("{}.{}", u.module, u.name)))
-}
-
 /// Opens a pickle, and adds the facts of all pickles.
-pub(super) fn open<'s>(content: &'s Content, budget: u64, reading: &mut Reading) -> Result<Stored<'s>> {
+pub(super) fn open<'s>(
+    content: &'s Content,
+    file: &[u8],
+    budget: u64,
+    reading: &mut Reading,
+) -> Result<Stored<'s>> {
     let stored = pickle::open(content, &Limits { bytes: budget, ..Limits::default() })?;
+    stored.verdict(&Allow::SKLEARN, &show_bytes(file), reading);
     reading.fact("serialization", VARIANT);
     reading.fact("pickle_protocol", stored.read.protocol);
     reading.fact("compression", stored.compression);

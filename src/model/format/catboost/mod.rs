@@ -79,7 +79,7 @@ impl Format for CatBoost {
         let mut reading = Reading::default();
         let content = tree.open(&candidate.file)?;
         if candidate.variant == pickled::VARIANT {
-            let stored = pickled::open(&content, budget, &mut reading)?;
+            let stored = pickled::open(&content, &candidate.file, budget, &mut reading)?;
             let tree = stored.pickle();
             let Some(root) = tree.root() else { return Ok(reading) };
             let class = pickled::class(tree, root, "catboost").unwrap_or("?");

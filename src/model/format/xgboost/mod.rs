@@ -52,7 +52,7 @@ impl Format for XgBoost {
         let mut reading = Reading::default();
         let content = tree.open(&candidate.file)?;
         if candidate.variant == pickles::VARIANT {
-            let stored = pickles::open(&content, budget, &mut reading)?;
+            let stored = pickles::open(&content, &candidate.file, budget, &mut reading)?;
             if let Some(root) = stored.pickle().root() {
                 pickled::read(&stored, root, &mut reading)?;
             }
