@@ -242,7 +242,7 @@ impl Pull for Json<'_> {
                     }
                     continue;
                 }
-                let Some(p) = chunk[i..].iter().position(|b| STOPS[usize::from(*b)]) else {
+                let Some(p) = stop(&chunk[i..]) else {
                     i = chunk.len();
                     continue;
                 };
@@ -275,13 +275,21 @@ impl Pull for Json<'_> {
     }
 }
 
-/// The bytes at which skipping has something to do.
-const STOPS: [bool; 256] = {
-    let mut stops = [false; 256];
-    stops[b'"' as usize] = true;
-    stops[b'{' as usize] = true;
-    stops[b'}' as usize] = true;
-    stops[b'[' as usize] = true;
-    stops[b']' as usize] = true;
-    stops
-};
+/// Whether skipping has something to do at a byte: a quote or a bracket, `[` and `{` being one bit
+/// apart, as `]` and `}` are.
+fn is_stop(b: u8) -> bool {
+    (b == b'"') | (b | 0x20 == b'{') | (b | 0x20 == b'}')
+}
+
+/// The first byte at which skipping has something to do. Lists of numbers have none for long: whole
+/// blocks are tested at once, which the compiler makes a few instructions of.
+fn stop(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    for block in bytes.chunks_exact(32) {
+        if block.iter().fold(false, |any, b| any | is_stop(*b)) {
+            break;
+        }
+        at += block.len();
+    }
+    bytes[at..].iter().position(|b| is_stop(*b)).map(|p| at + p)
+}

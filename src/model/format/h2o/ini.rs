@@ -149,3 +149,34 @@ fn unescape(line: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "[info]\nalgo = gbm\nsupervised = true\nn_features = 2\nn_columns = 3\nescape_domain_values = true\n\n\
+        [columns]\na\nb c\ny\n\n[domains]\n2: 2 d000.txt\n";
+
+    #[test]
+    fn columns_and_levels_are_read() {
+        assert!(looks_like(GOOD.as_bytes()));
+        let ini = Ini::parse(GOOD.as_bytes()).unwrap();
+        assert_eq!((ini.columns.len(), ini.features, ini.response()), (3, 2, Some(2)));
+        assert_eq!(ini.levels(b"no\nye\\ns\n", 2), Some(vec!["no".to_owned(), "ye\ns".to_owned()]));
+        assert_eq!(ini.levels(b"no\n", 2), None);
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_an_error() {
+        for (from, to) in [
+            ("n_columns = 3", "n_columns = 4"),
+            ("n_features = 2", "n_features = 4"),
+            ("n_features = 2", "n_features = x"),
+            ("2: 2 d000.txt", "2: 2 ../../etc/passwd"),
+            ("2: 2 d000.txt", "2: x d000.txt"),
+            ("2: 2 d000.txt", "2"),
+        ] {
+            assert!(Ini::parse(GOOD.replace(from, to).as_bytes()).is_err(), "{to}");
+        }
+    }
+}

@@ -158,3 +158,44 @@ fn tail(s: &mut Stream<'_>, header: &mut Header) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "tree\nversion=v4\nnum_class=1\nmax_feature_idx=1\nobjective=binary sigmoid:1\n\
+        feature_names=a b\nfeature_infos=[0:1] 1:2\ntree_sizes=4 3\n\nTREETREend of trees\n\n\
+        parameters:\n[boosting: dart]\n\npandas_categorical:[[\"x\"]]\n";
+
+    fn get(text: &str) -> Result<Header> {
+        read(&text.as_bytes(), 1 << 20)
+    }
+
+    #[test]
+    fn the_header_and_what_follows_the_trees_are_read() {
+        assert!(looks_like(GOOD.as_bytes()));
+        let header = get(GOOD).unwrap();
+        assert_eq!((header.features, header.classes, header.trees), (2, 1, Some(2)));
+        assert_eq!((header.categorical, header.boosting.as_deref()), (vec!["b".to_owned()], Some("dart")));
+        assert_eq!(header.pandas_categorical, Some(serde_json::json!([["x"]])));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_an_error() {
+        for (from, to) in [
+            ("max_feature_idx=1", "max_feature_idx=2"),
+            ("max_feature_idx=1", "max_feature_idx=18446744073709551615"),
+            ("max_feature_idx=1", "max_feature_idx=-1"),
+            ("num_class=1", "num_class=0"),
+            ("[0:1] 1:2", "[0:1]"),
+            ("tree_sizes=4 3", "tree_sizes=4 300000"),
+        ] {
+            assert!(get(&GOOD.replace(from, to)).is_err(), "{to}");
+        }
+        // Sizes that are none are as if they were not there.
+        assert_eq!(get(&GOOD.replace("tree_sizes=4 3", "tree_sizes=4 x")).unwrap().trees, None);
+        for end in 0..GOOD.len() {
+            drop(get(&GOOD[..end]));
+        }
+    }
+}

@@ -119,11 +119,13 @@ fn booster(s: &mut Stream<'_>, model: &mut Model) -> Result<()> {
         ));
     }
     model.trees = Some(trees.into());
+    let old = model.version.is_none();
     for _ in 0..trees {
         let tree = s.bytes(TREE as usize)?;
         let nodes = u64::from(u32_at(&tree, 4).unwrap_or(0));
         s.jump(nodes * (NODE + STAT))?;
-        if u32_at(&tree, 20).unwrap_or(0) != 0 {
+        // From 1.0 on the number is there, and the vector is not.
+        if old && u32_at(&tree, 20).unwrap_or(0) != 0 {
             vector(s, 4)?;
         }
     }

@@ -122,3 +122,79 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, &'static str)>> {
         None => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<(Model, Reading)> {
+        let mut reading = Reading::default();
+        read_booster(&bytes, &mut reading).map(|m| (m, reading))
+    }
+
+    #[test]
+    fn only_models_are_recognised() {
+        for (text, expected) in [
+            (&br#"{"learner":{"attributes":{},"feature_names":[]"#[..], Some("json")),
+            (br#"  {"version":[1,0,0],"learner":{"learner_model_param":{}}}"#, Some("json")),
+            (br#"{"learner":{"generic_param":{},"gradient_booster":{}}}"#, None),
+            (br#"{"nodes":[],"heads":[]}"#, None),
+            (b"{L\0\0\0\0\0\0\0\x07learner{L\0\0\0\0\0\0\0\x0dfeature_names[]", Some("ubj")),
+            (b"{i\x07learner{i\x0dfeature_names[]", Some("ubj")),
+            (b"{i\x07leonard{i\x0dfeature_names[]", None),
+            (b"binf", None),
+            (b"", None),
+            (b"{", None),
+        ] {
+            assert_eq!(serialization(text), expected, "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_an_error() {
+        let names = br#"{"learner":{"feature_names":["a"],"learner_model_param":{"num_feature":"2"}}}"#;
+        assert!(read(names).err().unwrap().message().contains("2 features"));
+        assert!(read(br#"{"learner":{"feature_names":["a"]}"#).is_err());
+        assert!(read(br#"{"version":[1,2,3],"x":"learner_model_param \"learner\""}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_left_out_stays_unknown() {
+        let (model, _) = read(br#"{"learner":{"learner_model_param":{},"objective":7}}"#).unwrap();
+        let signature = &contract::booster(&model).signatures[0];
+        assert_eq!(signature.inputs[0].shape, Some(vec![None, None]));
+        assert_eq!(signature.outputs[0].shape, None);
+    }
+
+    /// A header of version 1.5 with 4 features, and what follows it.
+    fn binary(trees: u32, rest: &[u8]) -> Vec<u8> {
+        let mut b = b"binf".to_vec();
+        b.extend(0.5f32.to_le_bytes());
+        for n in [4u32, 0, 0, 0, 1, 5] {
+            b.extend(n.to_le_bytes());
+        }
+        b.resize(4 + 136, 0);
+        for name in [&b"reg:squarederror"[..], b"gbtree"] {
+            b.extend((name.len() as u64).to_le_bytes());
+            b.extend(name);
+        }
+        b.extend(trees.to_le_bytes());
+        b.extend([0; 156]);
+        b.extend(rest);
+        b
+    }
+
+    #[test]
+    fn the_binary_form_is_bounded_by_what_there_is() {
+        let (model, _) = read(&binary(0, &[])).unwrap();
+        assert_eq!((model.features, model.trees), (Some(4), Some(0)));
+        assert!(read(&binary(u32::MAX, &[])).is_err());
+        let mut tree = vec![0xff; 148];
+        tree[20..24].fill(0);
+        assert!(read(&binary(1, &tree)).is_err());
+        let good = binary(0, &[]);
+        for end in 0..good.len() {
+            assert!(read(&good[..end]).is_err(), "{end}");
+        }
+    }
+}
