@@ -6,7 +6,7 @@
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::DType;
 use crate::model::format::{Candidate, Folder, MAX_ENTRIES, Reading};
-use crate::model::pickle::{self, Allow, Id, Limits, Node, Pickle, Stored};
+use crate::model::pickle::{self, Allow, Id, Limits, Node, Pickle, Stored, Text};
 use crate::model::tree::Content;
 
 /// The longest model inside of a pickle that is read.
@@ -67,13 +67,33 @@ pub(super) fn class<'p>(pickle: &'p Pickle, id: Id, library: &str) -> Option<&'p
     (module.split('.').next() == Some(library)).then_some(name)
 }
 
-/// The bytes or the text of an attribute, wherever they lie; `None` where there are none.
-pub(super) fn inner(stored: &Stored<'_>, id: Id, names: &[&str]) -> Result<Option<Vec<u8>>> {
+/// A model that lies inside of a pickle.
+pub(super) enum Inner {
+    /// Its bytes or its text.
+    Here(Vec<u8>),
+    /// It has more bytes than are read, which is a warning.
+    TooLong,
+    /// There is none.
+    Absent,
+}
+
+/// The model in the first of these attributes that is there.
+pub(super) fn inner(stored: &Stored<'_>, id: Id, names: &[&str], reading: &mut Reading) -> Result<Inner> {
     let tree = stored.pickle();
     let value = names.iter().find_map(|n| tree.attr(id, n).or_else(|| tree.get(id, n)));
     match value.map(|v| tree.node(v)) {
-        Some(Node::Bytes(text) | Node::Str(text)) => stored.text(text, MAX_INNER).map(Some),
-        _ => Ok(None),
+        Some(Node::Bytes(Text::There { length, .. }) | Node::Str(Text::There { length, .. }))
+            if *length > MAX_INNER =>
+        {
+            reading.warnings.push(format!(
+                "the model inside of the pickle has {length} bytes, of which at most {} MiB are read; its \
+                 contract is unknown",
+                MAX_INNER >> 20
+            ));
+            Ok(Inner::TooLong)
+        }
+        Some(Node::Bytes(text) | Node::Str(text)) => stored.text(text, MAX_INNER).map(Inner::Here),
+        _ => Ok(Inner::Absent),
     }
 }
 

@@ -111,7 +111,8 @@ fn call(module: &str, name: &str, argument: &str) -> Vec<u8> {
 
 /// A pickled estimator of scikit-learn without a state worth speaking of.
 fn estimator() -> Vec<u8> {
-    b"\x80\x02csklearn.linear_model._base\nLinearRegression\n)\x81}X\x0e\x00\x00\x00n_features_in_K\x04sb.".to_vec()
+    b"\x80\x02csklearn.linear_model._base\nLinearRegression\n)\x81}X\x0e\x00\x00\x00n_features_in_K\x04sb."
+        .to_vec()
 }
 
 fn keras(config: &str) -> Vec<u8> {
@@ -139,14 +140,29 @@ fn each_gets_the_right_verdict() {
 
     // What stands where a model should be.
     for name in [
-        "model.onnx", "model.safetensors", "model.gguf", "model.keras", "model.h5", "model.tflite", "model.cbm",
-        "model.pt", "saved_model.pb", "model.ubj", "model.skops", "model.joblib", "model.pkl",
+        "model.onnx",
+        "model.safetensors",
+        "model.gguf",
+        "model.keras",
+        "model.h5",
+        "model.tflite",
+        "model.cbm",
+        "model.pt",
+        "saved_model.pb",
+        "model.ubj",
+        "model.skops",
+        "model.joblib",
+        "model.pkl",
     ] {
         add(&format!("pointer {name}"), vec![(name, LFS.to_vec())], Finding("lfs-pointer"));
         add(&format!("pointer {name} fails"), vec![(name, LFS.to_vec())], Broken);
         add(&format!("page {name}"), vec![(name, PAGE.to_vec())], Finding("web-page"));
         add(&format!("empty {name}"), vec![(name, Vec::new())], Finding("empty-file"));
-        add(&format!("noise {name}"), vec![(name, b"\xde\xad\xbe\xef not a model of any kind".to_vec())], Broken);
+        add(
+            &format!("noise {name}"),
+            vec![(name, b"\xde\xad\xbe\xef not a model of any kind".to_vec())],
+            Broken,
+        );
     }
     add("text", vec![("notes.txt", b"hello".to_vec()), ("data.csv", b"a,b\n1,2\n".to_vec())], Nothing);
     add("json", vec![("settings.json", br#"{"a": 1}"#.to_vec())], Nothing);
@@ -159,12 +175,28 @@ fn each_gets_the_right_verdict() {
 
     // Lies about sizes.
     for (name, header, data) in [
-        ("overlap", r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#, 12),
-        ("hole", r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#, 12),
+        (
+            "overlap",
+            r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#,
+            12,
+        ),
+        (
+            "hole",
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#,
+            12,
+        ),
         ("short", r#"{"a":{"dtype":"F32","shape":[100],"data_offsets":[0,400]}}"#, 10),
         ("wrong size", r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#, 8),
-        ("overflow", r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,8]}}"#, 8),
-        ("twice", r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8),
+        (
+            "overflow",
+            r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,8]}}"#,
+            8,
+        ),
+        (
+            "twice",
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#,
+            8,
+        ),
         ("negative", r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#, 4),
         ("no dtype", r#"{"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}"#, 4),
     ] {
@@ -198,8 +230,15 @@ fn each_gets_the_right_verdict() {
 
     // Code.
     for (module, name) in [
-        ("os", "system"), ("posix", "system"), ("subprocess", "Popen"), ("__builtin__", "eval"), ("builtins", "exec"),
-        ("importlib", "import_module"), ("runpy", "run_path"), ("nt", "system"), ("builtins", "getattr"),
+        ("os", "system"),
+        ("posix", "system"),
+        ("subprocess", "Popen"),
+        ("__builtin__", "eval"),
+        ("builtins", "exec"),
+        ("importlib", "import_module"),
+        ("runpy", "run_path"),
+        ("nt", "system"),
+        ("builtins", "getattr"),
     ] {
         let mut inside = b"\x80\x02(".to_vec();
         inside.extend(&call(module, name, "true")[2..][..call(module, name, "true").len() - 3]);
@@ -212,7 +251,8 @@ fn each_gets_the_right_verdict() {
     add("a second pickle", vec![("model.pkl", second)], Finding("second-pickle"));
     let lambda = r#"{"module":"keras.layers","class_name":"Lambda","config":{"name":"l","function":{"class_name":"__lambda__","config":{"code":"4wEAAAA=","defaults":null,"closure":null}},"dtype":"float32"},"registered_name":null}"#;
     add("keras lambda", vec![("model.keras", keras_with(lambda))], Finding("lambda-code"));
-    let foreign = r#"{"module":"subprocess","class_name":"run","config":{"args":["true"]},"registered_name":"run"}"#;
+    let foreign =
+        r#"{"module":"subprocess","class_name":"run","config":{"args":["true"]},"registered_name":"run"}"#;
     add("keras module", vec![("model.keras", keras_with(foreign))], Finding("foreign-module"));
     let tag = b"flavors: !!python/object/apply:os.system [true]\nsignature: null\n".to_vec();
     add("mlflow tag", vec![("MLmodel", tag)], Broken);
@@ -221,10 +261,22 @@ fn each_gets_the_right_verdict() {
     let mut bomb = b"\x80\x02".to_vec();
     bomb.extend(deep("]", 2_000_000));
     add("pickle without an end", vec![("model.pkl", bomb)], Broken);
-    add("deep symbol", vec![("net-symbol.json", [br#"{"nodes":"#.to_vec(), deep("[", 100_000)].concat())], Broken);
+    add(
+        "deep symbol",
+        vec![("net-symbol.json", [br#"{"nodes":"#.to_vec(), deep("[", 100_000)].concat())],
+        Broken,
+    );
     add("deep keras", vec![("model.keras", keras(&String::from_utf8(deep("[", 100_000)).unwrap()))], Broken);
-    add("deep xgboost", vec![("model.json", [br#"{"learner":"#.to_vec(), deep("[", 1_000_000)].concat())], Broken);
-    add("lightgbm", vec![("model.txt", b"tree\nversion=v4\nnum_class=1\nmax_feature_idx=99\nfeature_names=a\n".to_vec())], Broken);
+    add(
+        "deep xgboost",
+        vec![("model.json", [br#"{"learner":"#.to_vec(), deep("[", 1_000_000)].concat())],
+        Broken,
+    );
+    add(
+        "lightgbm",
+        vec![("model.txt", b"tree\nversion=v4\nnum_class=1\nmax_feature_idx=99\nfeature_names=a\n".to_vec())],
+        Broken,
+    );
 
     let wrong: Vec<String> =
         cases.iter().filter_map(|(name, files, verdict)| check(name, files, verdict).err()).collect();

@@ -110,7 +110,7 @@ fn bias(model: &mut Model, p: &mut dyn Pull) -> Result<()> {
                 }
                 Value::Object => {
                     while p.key()?.is_some() {
-                        p.skip()?
+                        p.skip()?;
                     }
                 }
                 _ => {}

@@ -11,8 +11,9 @@ mod json;
 use std::collections::BTreeMap;
 
 use crate::error::{Result, show_bytes};
-use crate::model::format::pickled;
+use crate::model::format::pickled::{self, Inner};
 use crate::model::format::{Candidate, Folder, Format, Reading, Role, file_name};
+use crate::model::pickle::{Id, Stored};
 use crate::model::tree::Tree;
 
 /// The format of CatBoost.
@@ -80,17 +81,9 @@ impl Format for CatBoost {
         let content = tree.open(&candidate.file)?;
         if candidate.variant == pickled::VARIANT {
             let stored = pickled::open(&content, &candidate.file, budget, &mut reading)?;
-            let tree = stored.pickle();
-            let Some(root) = tree.root() else { return Ok(reading) };
-            let class = pickled::class(tree, root, "catboost").unwrap_or("?");
-            reading.fact("estimator", class);
-            let Some(bytes) = pickled::inner(&stored, root, &["__model"])? else {
-                return Err(pickled::without_model(&format!("`{class}`")));
-            };
-            let mut model = cbm::read(&bytes, pickled::MAX_INNER)?;
-            // The class itself gives what comes out of the trees.
-            model.raw = matches!(class, "CatBoost" | "CatBoostRegressor" | "CatBoostRanker");
-            finish(&model, &mut reading);
+            if let Some(root) = stored.pickle().root() {
+                read_pickled(&stored, root, &mut reading)?;
+            }
             return Ok(reading);
         }
         reading.fact("serialization", candidate.variant);
@@ -110,6 +103,27 @@ impl Format for CatBoost {
     fn role(&self, path: &[u8]) -> Option<Role> {
         file_name(path).to_ascii_lowercase().ends_with(b".cbm").then_some(Role::Weights)
     }
+}
+
+/// Reads the object at a node, which may be inside of another library's: its state has the whole
+/// model as `.cbm`.
+pub(in crate::model::format) fn read_pickled(
+    stored: &Stored<'_>,
+    root: Id,
+    reading: &mut Reading,
+) -> Result<()> {
+    let class = pickled::class(stored.pickle(), root, "catboost").unwrap_or("?").to_owned();
+    reading.fact("estimator", class.as_str());
+    let bytes = match pickled::inner(stored, root, &["__model"], reading)? {
+        Inner::Here(bytes) => bytes,
+        Inner::TooLong => return Ok(()),
+        Inner::Absent => return Err(pickled::without_model(&format!("`{class}`"))),
+    };
+    let mut model = cbm::read(&bytes, pickled::MAX_INNER)?;
+    // Only a classifier makes classes of the numbers.
+    model.raw = matches!(class.as_str(), "CatBoost" | "CatBoostRegressor" | "CatBoostRanker");
+    finish(&model, reading);
+    Ok(())
 }
 
 /// The contract and the facts of a model.

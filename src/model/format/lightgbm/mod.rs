@@ -5,7 +5,7 @@
 //! `NumPredictOneRow`). The type of the input is nobody's: float32 and float64 are both taken, and
 //! floe says float64, what the trees compare with.
 
-mod pickled;
+pub(super) mod pickled;
 mod text;
 
 use crate::error::{Result, show_bytes};

@@ -6,14 +6,14 @@
 use crate::error::Result;
 use crate::model::contract::{Contract, DType};
 use crate::model::format::Reading;
-use crate::model::format::pickled;
+use crate::model::format::pickled::{self, Inner};
 use crate::model::format::rows;
 use crate::model::pickle::{Id, Stored};
 
 use super::text::{self, Header};
 
-/// Reads the object at a node.
-pub(super) fn read(stored: &Stored<'_>, root: Id, reading: &mut Reading) -> Result<()> {
+/// Reads the object at a node, which may be inside of another library's.
+pub(in crate::model::format) fn read(stored: &Stored<'_>, root: Id, reading: &mut Reading) -> Result<()> {
     let tree = stored.pickle();
     let class = pickled::class(tree, root, "lightgbm").unwrap_or("?").to_owned();
     reading.fact("estimator", class.as_str());
@@ -23,8 +23,10 @@ pub(super) fn read(stored: &Stored<'_>, root: Id, reading: &mut Reading) -> Resu
         tree.attr(root, "_Booster").filter(|b| !tree.is_none(*b))
     };
     let Some(booster) = booster else { return Err(pickled::without_model(&format!("`{class}`"))) };
-    let Some(bytes) = pickled::inner(stored, booster, &["handle", "_handle", "model_str"])? else {
-        return Err(pickled::without_model("a `Booster`"));
+    let bytes = match pickled::inner(stored, booster, &["handle", "_handle", "model_str"], reading)? {
+        Inner::Here(bytes) => bytes,
+        Inner::TooLong => return Ok(()),
+        Inner::Absent => return Err(pickled::without_model("a `Booster`")),
     };
     let header = text::read(&bytes, pickled::MAX_INNER)?;
     super::facts(&header, reading);

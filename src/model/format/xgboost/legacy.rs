@@ -139,7 +139,7 @@ fn booster(s: &mut Stream<'_>, model: &mut Model) -> Result<()> {
 /// Jumps over a vector with its length before it.
 fn vector(s: &mut Stream<'_>, width: u64) -> Result<()> {
     let length = u64::from_le_bytes(s.fixed()?);
-    s.jump(length.checked_mul(width).unwrap_or(u64::MAX))
+    s.jump(length.saturating_mul(width))
 }
 
 fn attributes(s: &mut Stream<'_>, model: &mut Model) -> Result<()> {

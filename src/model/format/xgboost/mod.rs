@@ -8,7 +8,7 @@
 mod contract;
 mod legacy;
 mod model;
-mod pickled;
+pub(super) mod pickled;
 
 use crate::error::{Result, show_bytes};
 use crate::model::format::pickled as pickles;

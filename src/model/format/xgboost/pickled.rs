@@ -6,15 +6,15 @@
 use crate::error::Result;
 use crate::model::contract::{Contract, DType, Signature};
 use crate::model::format::Reading;
-use crate::model::format::pickled;
+use crate::model::format::pickled::{self, Inner};
 use crate::model::format::rows;
 use crate::model::pickle::{Id, Stored};
 
 use super::contract;
 use super::model::Model;
 
-/// Reads the object at a node.
-pub(super) fn read(stored: &Stored<'_>, root: Id, reading: &mut Reading) -> Result<()> {
+/// Reads the object at a node, which may be inside of another library's.
+pub(in crate::model::format) fn read(stored: &Stored<'_>, root: Id, reading: &mut Reading) -> Result<()> {
     let tree = stored.pickle();
     let class = pickled::class(tree, root, "xgboost").unwrap_or("?").to_owned();
     reading.fact("estimator", class.as_str());
@@ -28,8 +28,10 @@ pub(super) fn read(stored: &Stored<'_>, root: Id, reading: &mut Reading) -> Resu
             .filter(|b| !tree.is_none(*b))
     };
     let Some(booster) = booster else { return Err(pickled::without_model(&format!("`{class}`"))) };
-    let Some(bytes) = pickled::inner(stored, booster, &["handle"])? else {
-        return Err(pickled::without_model("a `Booster`"));
+    let bytes = match pickled::inner(stored, booster, &["handle"], reading)? {
+        Inner::Here(bytes) => bytes,
+        Inner::TooLong => return Ok(()),
+        Inner::Absent => return Err(pickled::without_model("a `Booster`")),
     };
     let mut model = super::read_booster(&bytes, reading)?;
     // Before version 1.4 Python kept the names to itself.
