@@ -2,12 +2,14 @@
 
 pub mod contract;
 pub mod definition;
+pub mod flat;
 pub mod format;
 pub mod ignore;
 pub mod npy;
 pub mod payload;
 pub mod pb;
 pub mod pickle;
+pub mod pull;
 pub mod secrets;
 pub mod tree;
 pub mod zip;

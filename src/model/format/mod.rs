@@ -11,17 +11,24 @@
 //! Invariants: content decides, a file's name never alone; each name, dtype and shape says how it is
 //! known; a file that is broken gives an error or a finding, never a guess.
 
+pub mod catboost;
 mod detection;
 pub mod document;
 pub mod fastai;
 mod folder;
+pub mod h2o;
 mod impostor;
+pub mod lightgbm;
 pub mod onnx;
 pub mod pytorch;
 mod role;
 pub mod sklearn;
 pub mod tensorflow;
 pub mod theano;
+mod pickled;
+mod rows;
+pub mod tflite;
+pub mod xgboost;
 
 use std::collections::BTreeMap;
 
@@ -37,7 +44,7 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn, &fastai::Fastai, &pytorch::PyTorch];
+pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn, &fastai::Fastai, &pytorch::PyTorch, &xgboost::XgBoost, &lightgbm::LightGbm, &catboost::CatBoost, &h2o::H2o, &tflite::TfLite];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;
