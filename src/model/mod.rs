@@ -3,6 +3,7 @@
 pub mod contract;
 pub mod definition;
 pub mod format;
+pub mod hdf5;
 pub mod ignore;
 pub mod payload;
 pub mod pb;
