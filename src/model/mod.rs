@@ -10,6 +10,7 @@ pub mod pb;
 pub mod pickle;
 pub mod secrets;
 pub mod tree;
+pub mod zip;
 
 pub use contract::{Contract, DType, Known, Shape, Signature, Tensor};
 pub use tree::Tree;
