@@ -15,6 +15,7 @@ mod detection;
 pub mod document;
 mod folder;
 mod impostor;
+pub mod keras;
 pub mod onnx;
 mod role;
 pub mod tensorflow;
@@ -33,7 +34,7 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx];
+pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &keras::Keras];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;
