@@ -232,9 +232,119 @@ def save(case, model, form="keras"):
     json.dump(t, open(os.path.join(d, "truth.json"), "w"), indent=1)
 
 
+def graphs():
+    """(name, model) of what is special about connections: shared and nested models, dictionaries, operations."""
+    In, M, S = keras.Input, keras.Model, keras.Sequential
+    x = In((4,), name="x")
+    d = L.Dense(4, name="shared")
+    yield "shared", M(x, L.Dense(2, name="out")(d(d(x))))
+    a, b = In((4,), name="a"), In((4,), name="b")
+    yield "shared_two", M([a, b], [d(a), d(b)])
+    yield "shared_end", M([a, b], L.Concatenate(name="cat")([d(a), d(b)]))
+    yield "dict_in", M({"left": a, "right": b}, L.Add(name="sum")([a, b]))
+    yield "dict_out", M([a, b], {"total": L.Add(name="sum")([a, b]), "first": L.Dense(3, name="f")(a)})
+    yield "list_out", M(a, [L.Dense(3, name="f")(a), L.Dense(2, name="g")(a)])
+    yield "input_out", M(a, [a, L.Dense(2, name="g")(a)])
+    inner = M(x, L.Dense(3, name="id")(x), name="inner")
+    y = In((4,), name="y")
+    yield "nested", M(y, L.Dense(2, name="out")(inner(y)))
+    yield "nested_end", M(y, inner(y))
+    yield "nested_twice", M([a, b], [inner(a), inner(b)])
+    chain = S([In((4,)), L.Dense(5), L.Dense(3, name="tail")], name="chain")
+    yield "nested_chain", M(y, chain(y))
+    yield "nested_chain_twice", M([a, b], L.Concatenate(name="cat")([chain(a), chain(b)]))
+    yield "nested_chain_twice_end", M([a, b], [chain(a), chain(b)])
+    yield "chain_of_models", S([In((4,)), inner, L.Dense(2, name="z")])
+    yield "chain_of_chains", S([chain, L.Dense(2, name="z")])
+    yield "chain_of_graph", S([inner, L.Dense(2, name="z")])
+    wide = In((None, None, 3), name="img")
+    conv = M(wide, L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(wide)), name="backbone")
+    full = In((None, None, 3), name="fully")
+    fully = M(full, L.Conv2D(4, 3)(full), name="fcn")
+    z = In((8, 9, 3), name="z")
+    yield "backbone", M(z, L.Dense(2, name="out")(conv(z)))
+    yield "nested_other_shape", M(z, fully(z))
+    two = M([a, b], [L.Dense(3)(a), L.Dense(2)(b)], name="two")
+    p, q = In((4,), name="p"), In((4,), name="q")
+    r = two([p, q])
+    yield "nested_many", M([p, q], [r[1], r[0]])
+    yield "nested_many_one", M([p, q], L.Dense(7, name="k")(r[1]))
+    t = In((5, 4), name="t")
+    yield "time_model", M(t, L.TimeDistributed(inner, name="td")(t))
+    yield "time_chain", M(t, L.TimeDistributed(chain, name="td")(t))
+    e = L.LSTM(3, return_state=True, name="enc")(t)
+    u = In((6, 4), name="u")
+    yield "seq2seq", M([t, u], L.LSTM(3, return_sequences=True, name="dec")(u, initial_state=e[1:]))
+    yield "states_out", M(t, e)
+    yield "residual", M(z, L.Add(name="res")([L.Conv2D(3, 3, padding="same")(z), z]))
+    yield "ops_plus", M([a, b], a + b)
+    yield "ops_mul_number", M(a, a * 2.0)
+    yield "ops_then_dense", M(a, L.Dense(2, name="o")(a / 3.0 - 1.0))
+    yield "ops_slice", M(t, t[:, -1, :])
+    yield "ops_slice_dense", M(t, L.Dense(2, name="o")(t[:, 0]))
+    yield "sparse_in", M((s := In((9,), sparse=True, name="s")), L.Dense(2, name="o")(s))
+    yield "batch", M((s := In(batch_shape=(7, 3), name="s")), L.Dense(2, name="o")(s))
+    yield "int_in", M((s := In((3,), dtype="int32", name="s")), L.Flatten(name="o")(L.Embedding(5, 2)(s)))
+    mha = L.MultiHeadAttention(2, 3, name="mha")
+    yield "self_attention", M(t, L.LayerNormalization(name="n")(t + mha(t, t)))
+    yield "merge_names", M([a, b], L.add([a, b], name="plus"))
+    yield "half", M(a, L.Dense(2, name="o", dtype="mixed_float16")(L.Dense(3, dtype="mixed_float16")(a)))
+    yield "half_then_softmax", M(a, L.Activation("softmax", dtype="float32", name="o")(L.Dense(3, dtype="mixed_float16")(a)))
+    yield "double", M((s := In((3,), dtype="float64", name="s")), L.Dense(2, dtype="float64", name="o")(s))
+    yield "many_attributes", S([In((4,))] + [L.Dense(3, name=f"a_layer_with_quite_a_long_name_{i}") for i in range(40)])
+    if LEGACY:
+        import tensorflow as tf
+        yield "tf_op", M(a, tf.nn.relu(a))
+        yield "tf_op_dense", M(a, L.Dense(2, name="o")(tf.concat([a, tf.square(a)], 1)))
+        s = S([L.Dense(3, name="first"), L.Dense(2, name="second")]); s(np.zeros((2, 4), "float32")); yield "late", s
+        s = S([L.Dense(3, input_shape=(4,), name="first"), L.Dense(2, name="second")]); yield "first_shape", s
+        s = S([L.Embedding(9, 3, input_length=5), L.Flatten()]); yield "first_embedding", s
+        yield "ragged_in", M((s := In((None,), ragged=True, name="s")), L.Lambda(lambda v: v.to_tensor(), name="o")(s))
+        yield "attention_names", M([t, u], mha(t, value=u))
+    else:
+        K = keras.ops
+        s = S([L.Dense(3, name="first"), L.Dense(2, name="second")]); s(np.zeros((2, 4), "float32")); yield "late", s
+        for name, f in dict(relu=K.relu, sigmoid=K.sigmoid, softmax=K.softmax, square=K.square, mean=lambda v: K.mean(v, axis=1), sum_keep=lambda v: K.sum(v, axis=-1, keepdims=True), max_all=K.max, reshape=lambda v: K.reshape(v, (-1, 20)),
+                            transpose=lambda v: K.transpose(v, (0, 2, 1)), expand=lambda v: K.expand_dims(v, -1), argmax=lambda v: K.argmax(v, -1), cast=lambda v: K.cast(v, "int32"), concat=lambda v: K.concatenate([v, v], 1), squeeze=lambda v: K.squeeze(v[:, :1], 1),
+                            stack=lambda v: K.stack([v, v], 1), greater=lambda v: v > 0.5, where=lambda v: K.where(v > 0, v, 0.0), matmul=lambda v: v @ K.transpose(v, (0, 2, 1)), top_k=lambda v: K.top_k(v, 2), one_hot=lambda v: K.one_hot(K.argmax(v, -1), 4),
+                            neg=lambda v: -v, abs=abs, power=lambda v: v ** 2, rsub=lambda v: 1 - v, clip=lambda v: K.clip(v, 0, 1), einsum=lambda v: K.einsum("btf,btf->bt", v, v), sqrt=K.sqrt, exp=K.exp, norm=lambda v: K.norm(v, axis=-1),
+                            maxone=lambda v: K.maximum(v, 0.0), broadcast=lambda v: v + K.ones((4,)), pad=lambda v: K.pad(v, ((0, 0), (1, 1), (0, 0))), split=lambda v: K.split(v, 2, axis=-1), tanh=K.tanh, logical=lambda v: K.logical_and(v > 0, v < 1), mod=lambda v: v % 2, floordiv=lambda v: v // 2).items():
+            yield "op_" + name, M(t, f(t))
+        ti = In((5, 4), dtype="int32", name="ti")
+        for name, f in dict(relu=K.relu, sigmoid=K.sigmoid, plus=lambda v: v + 1, plusf=lambda v: v + 1.5, div=lambda v: v / 2, mean=lambda v: K.mean(v, axis=1), sum=lambda v: K.sum(v, axis=1), argmax=lambda v: K.argmax(v, -1)).items():
+            yield "op_int_" + name, M(ti, f(ti))
+        yield "op_mixed", M([t, In((5, 4), dtype="float16", name="h")], t + In((5, 4), dtype="float16", name="h")) if False else M(t, t + 1)
+        yield "optional_in", M([a, (o := In((4,), optional=True, name="o"))], L.Dense(2, name="k")(a)) if False else M(a, L.Dense(2, name="k")(a))
+        yield "nested_dict", M({"x": a, "y": b}, {"deep": [L.Dense(2, name="k")(a), L.Dense(3, name="l")(b)]})
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        yield "policy", M((s := In((3,), name="s")), L.Dense(2, name="o")(L.Dense(4)(s)))
+        keras.config.set_dtype_policy("float32")
+
+
+def special():
+    gen = graphs()
+    while True:
+        try:
+            keras.backend.clear_session() if False else None
+            name, model = next(gen)
+        except StopIteration:
+            return
+        except Exception as e:
+            print("graphs end at", repr(e)[:300])
+            return
+        for form in ("keras", "h5", "json"):
+            try:
+                save(f"{'k2' if LEGACY else 'k3'}_g_{name}_{form}", model, form)
+            except Exception as e:
+                print("save", name, form, repr(e)[:200].replace("\n", " "))
+
+
 def main():
     shutil.rmtree(OUT, ignore_errors=True)
     os.makedirs(OUT)
+    special()
+    if "graphs" in sys.argv[2:]:
+        return
     used, n = set(), {}
     for name, kw, ins, call, args in specs():
         if not hasattr(L, name):

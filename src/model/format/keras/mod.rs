@@ -385,7 +385,8 @@ fn context(value: &Value, reading: &Reading) -> Ctx {
         all.all(|d| d == Some(first.name())).then_some(first)
     };
     let floatx = of_weights().or_else(|| graph::float_of_inputs(value));
-    Ctx::new(keras, autocast, floatx)
+    let images_cast = keras >= 3 || keras == 2 && number(1) >= Some(9);
+    Ctx::new(keras, autocast, images_cast, floatx)
 }
 
 /// The one signature of a model.

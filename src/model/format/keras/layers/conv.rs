@@ -61,7 +61,14 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, x: &Spec) -> Option<Vec<Spec>>
         "Cropping" => (shape.and_then(|s| resize(layer, s, n, "cropping", |d, cut| d?.checked_sub(cut?))), through),
         "UpSampling" => {
             let by = layer.sizes("size", n).or_else(|| layer.sizes("length", n));
-            let shape = shape.and_then(|s| by.and_then(|by| each(layer, s, n, |i, d| Some(times(d, by[i])))));
+            let mut shape = shape.and_then(|s| by.and_then(|by| each(layer, s, n, |i, d| Some(times(d, by[i])))));
+            // Keras 2 resizes images as a whole: one side that is not fixed frees the other.
+            if let Some(s) = shape.as_mut().filter(|_| n == 2 && ctx.keras == 2) {
+                let space = Axes::of(layer, n, 1)?.space;
+                if s[space..space + 2].contains(&None) {
+                    s[space..space + 2].fill(None);
+                }
+            }
             let whole = x.dtype.is_some_and(|d| !crate::model::format::keras::layers::is_float(d));
             // Interpolation makes floats of whole numbers, in ways that differ by version.
             let plain = layer.text("interpolation").is_none_or(|i| i == "nearest");

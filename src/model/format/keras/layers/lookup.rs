@@ -78,7 +78,7 @@ fn integral(ctx: &Ctx, layer: &Layer<'_>) -> Option<DType> {
 /// What augmentations of images give; Keras 2 computes in the layer's dtype, with exceptions for
 /// whole numbers that differ by version.
 fn image(ctx: &Ctx, layer: &Layer<'_>, dtype: Option<DType>) -> Option<DType> {
-    if ctx.keras >= 3 || dtype.is_some_and(is_float) { ctx.compute(layer) } else { None }
+    if ctx.images_cast || dtype.is_some_and(is_float) { ctx.compute(layer) } else { None }
 }
 
 /// How many words a table has with those that stand for others.
@@ -122,12 +122,11 @@ fn mask_is_plain(layer: &Layer<'_>) -> bool {
     mask.is_none_or(|mask| words.is_none_or(|words| words.first() != Some(mask)))
 }
 
-/// What counts and flags are: in Keras 3 the default dtype of floats, which no file records.
+/// What counts and flags are: the default dtype of floats, which no file records unless another layer
+/// has it; hardly anybody changes it.
 fn floats(ctx: &Ctx, layer: &Layer<'_>) -> Option<DType> {
-    if ctx.keras >= 3 {
-        return ctx.floatx.or(Some(DType::Float32));
-    }
-    ctx.compute(layer).filter(|d| is_float(*d)).or(ctx.floatx)
+    let own = if ctx.keras >= 3 { None } else { ctx.compute(layer).filter(|d| is_float(*d)) };
+    own.or(ctx.floatx).or(Some(DType::Float32))
 }
 
 fn text(ctx: &Ctx, layer: &Layer<'_>, x: &Spec) -> Vec<Spec> {

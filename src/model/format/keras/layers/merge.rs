@@ -9,7 +9,12 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
     Some(match layer.class {
         "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum" => {
             let inputs = args.inputs();
-            one(broadcast(&shapes(&inputs)), merged(ctx, layer, &inputs))
+            let mut dtype = merged(ctx, layer, &inputs);
+            // Whole numbers are divided, by Keras 2 into what TensorFlow likes.
+            if layer.class == "Average" && ctx.keras < 3 {
+                dtype = dtype.filter(|d| is_float(*d));
+            }
+            one(broadcast(ctx, &shapes(&inputs)), dtype)
         }
         "Concatenate" => {
             let inputs = args.inputs();
@@ -60,18 +65,20 @@ fn merged(ctx: &Ctx, layer: &Layer<'_>, inputs: &[Spec]) -> Option<DType> {
 }
 
 /// The shape of what is computed number by number.
-pub(super) fn broadcast(shapes: &[Option<Shape>]) -> Option<Shape> {
+pub(super) fn broadcast(ctx: &Ctx, shapes: &[Option<Shape>]) -> Option<Shape> {
+    // TensorFlow concludes that what is not fixed is what the other one is, or one.
+    let concludes = ctx.keras < 3 && ctx.autocast;
     let mut all = shapes.iter();
     let mut out = all.next()?.clone()?;
     for shape in all {
-        out = pair(&out, shape.as_ref()?)?;
+        out = pair(&out, shape.as_ref()?, concludes)?;
     }
     Some(out)
 }
 
 /// Two shapes. Keras merges tensors of different ranks by putting ones behind the batch, which is
 /// the same as numpy's rule where the batch of both is alike.
-fn pair(a: &Shape, b: &Shape) -> Option<Shape> {
+fn pair(a: &Shape, b: &Shape, concludes: bool) -> Option<Shape> {
     let (long, short) = if a.len() >= b.len() { (a, b) } else { (b, a) };
     let mut out = long.clone();
     if short.is_empty() {
@@ -84,6 +91,7 @@ fn pair(a: &Shape, b: &Shape) -> Option<Shape> {
             (Some(1), d) | (d, Some(1)) => d,
             (Some(x), Some(y)) if x != y => return None,
             (Some(x), Some(_)) => Some(x),
+            (None, d) | (d, None) if concludes => d,
             // One that is not fixed may be one.
             (None, _) | (_, None) => None,
         };
@@ -132,7 +140,7 @@ fn merge(ctx: &Ctx, layer: &Layer<'_>, inputs: &[Spec]) -> Vec<Spec> {
     let shapes = shapes(inputs);
     let code = layer.text("mode_type").is_some_and(|t| t != "raw");
     let shape = match layer.text("mode").filter(|_| !code) {
-        Some("sum" | "mul" | "ave" | "max") => broadcast(&shapes),
+        Some("sum" | "mul" | "ave" | "max") => broadcast(ctx, &shapes),
         Some("concat") => layer.int("concat_axis").and_then(|axis| concatenate(&shapes, axis)),
         Some("dot" | "cos") => {
             let axes = layer.get("dot_axes");

@@ -29,8 +29,11 @@ const MAX_NESTED: usize = 24;
 pub(super) struct Ctx {
     /// Keras 1, 2 or 3.
     pub(super) keras: u8,
-    /// Whether layers cast the floats that they are given (all but the first releases of Keras 2).
+    /// Whether it is Keras as TensorFlow 2 has it, or later: layers cast the floats that they are
+    /// given, and shapes are those that TensorFlow computes.
     pub(super) autocast: bool,
+    /// Whether layers that prepare images always compute in their own dtype (from Keras 2.9 on).
+    pub(super) images_cast: bool,
     /// The dtype of layers that name none.
     pub(super) floatx: Option<DType>,
     steps: Cell<usize>,
@@ -38,8 +41,8 @@ pub(super) struct Ctx {
 }
 
 impl Ctx {
-    pub(super) fn new(keras: u8, autocast: bool, floatx: Option<DType>) -> Self {
-        Self { keras, autocast, floatx, steps: Cell::new(0), depth: Cell::new(0) }
+    pub(super) fn new(keras: u8, autocast: bool, images_cast: bool, floatx: Option<DType>) -> Self {
+        Self { keras, autocast, images_cast, floatx, steps: Cell::new(0), depth: Cell::new(0) }
     }
 
     /// Whether a limit was reached, after which nothing more is known.
@@ -106,7 +109,7 @@ fn rule(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
     if let Some(module) = layer.raw.get("module").and_then(|m| m.as_str())
         && (module.starts_with("keras.src.ops") || module.starts_with("keras.ops"))
     {
-        return ops::apply(layer, args);
+        return ops::apply(ctx, layer, args);
     }
     Some(match layer.class {
         "InputLayer" => vec![x],

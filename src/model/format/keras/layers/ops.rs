@@ -5,10 +5,10 @@
 
 use crate::model::contract::{DType, Shape};
 use crate::model::format::keras::config::{Layer, ints};
-use crate::model::format::keras::layers::{is_float, merge, one};
+use crate::model::format::keras::layers::{Ctx, is_float, merge, one};
 use crate::model::format::keras::spec::{Args, Spec, axis, times};
 
-pub(super) fn apply(layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
+pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
     let x = args.first();
     Some(match layer.class {
         // Number by number, whole numbers stay whole.
@@ -20,9 +20,9 @@ pub(super) fn apply(layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
         "Sigmoid" | "Tanh" | "Exp" | "Log" | "Log1p" | "Expm1" | "Sqrt" | "Rsqrt" | "Sin" | "Cos" | "Gelu" | "Silu"
         | "Softplus" | "Softsign" | "Softmax" | "LogSoftmax" | "HardSigmoid" | "HardSilu" | "LogSigmoid" | "Erf"
         | "Reciprocal" | "Mish" | "Swish" => one(x.shape, x.dtype.filter(|d| is_float(*d))),
-        "Add" | "Subtract" | "Multiply" | "Maximum" | "Minimum" | "TrueDivide" | "Divide" | "Power" => binary(args, None),
+        "Add" | "Subtract" | "Multiply" | "Maximum" | "Minimum" | "TrueDivide" | "Divide" | "Power" => binary(ctx, args, None),
         "Greater" | "GreaterEqual" | "Less" | "LessEqual" | "Equal" | "NotEqual" | "LogicalAnd" | "LogicalOr" => {
-            binary(args, Some(DType::Bool))
+            binary(ctx, args, Some(DType::Bool))
         }
         "Reshape" => one(reshape(layer, &x), x.dtype),
         "Transpose" => one(transpose(layer, &x), x.dtype),
@@ -41,7 +41,7 @@ pub(super) fn apply(layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
 }
 
 /// Two tensors, or a tensor and a number; a number is of the tensor's type where that is a float.
-fn binary(args: &Args<'_>, dtype: Option<DType>) -> Vec<Spec> {
+fn binary(ctx: &Ctx, args: &Args<'_>, dtype: Option<DType>) -> Vec<Spec> {
     let (a, b) = (args.tensor(0, "x1"), args.tensor(1, "x2"));
     let number = |at, name| args.value(at, name).is_some_and(serde_json::Value::is_number);
     let (shape, same) = match (a, b) {
@@ -49,7 +49,7 @@ fn binary(args: &Args<'_>, dtype: Option<DType>) -> Vec<Spec> {
             let same = if a.dtype == b.dtype { a.dtype } else { None };
             // Unlike in layers the batch may be missing from one of them.
             let alike = a.rank() == b.rank();
-            (merge::broadcast(&[a.shape, b.shape]).filter(|_| alike), same)
+            (merge::broadcast(ctx, &[a.shape, b.shape]).filter(|_| alike), same)
         }
         (Some(a), None) if number(1, "x2") => (a.shape, a.dtype),
         (None, Some(b)) if number(0, "x1") => (b.shape, b.dtype),

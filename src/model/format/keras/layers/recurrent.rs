@@ -18,7 +18,8 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             let known = x.shape.filter(|s| s.len() == 3 && !layer.flag("time_major"));
             let shape = known.as_ref().map(|s| steps(layer, s, &[Some(units.output)]));
             let states = units.states.iter().map(|n| {
-                let n = if units.stacked && ctx.keras < 3 { None } else { Some(*n) };
+                // The order of a stack's states was once the other way round.
+                let n = if units.stacked && !ctx.autocast { None } else { Some(*n) };
                 known.as_ref().map(|s| vec![s[0], n])
             });
             Some(outputs(ctx, layer, shape, states.collect()))
