@@ -216,9 +216,11 @@ def save(case, model, form="keras"):
         model.save(path, **({"save_format": "h5"} if LEGACY and form == "h5" else {}))
     back = model
     try:
-        if form != "json":
+        if form == "json":
+            back = keras.models.model_from_json(open(path).read())
+        else:
             back = keras.models.load_model(path, compile=False, **({} if LEGACY or form == "h5" else {"safe_mode": False}))
-            if not back.outputs:
+            if not getattr(back, 'outputs', None):
                 back = model
     except Exception as e:
         print("load", case, repr(e)[:200])

@@ -19,6 +19,8 @@ use crate::model::format::keras::spec::{Arg, Args, Spec};
 
 /// How often the calls that wait for others are gone through.
 const MAX_PASSES: usize = 64;
+/// How many chains may come together at the beginning of another one.
+const MAX_MERGED: usize = 32;
 /// How deep arguments may nest.
 const MAX_NESTED: usize = 16;
 
@@ -68,6 +70,9 @@ pub(super) fn call(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Vec<Spec> {
 /// What the model of a file takes and gives; `None` where it does not record that.
 pub(super) fn model(ctx: &Ctx, layer: &Layer<'_>) -> Option<Model> {
     if layer.class == "Sequential" {
+        if let Some(merge) = chained(layer).first().filter(|l| l.class == "Merge") {
+            return merged(ctx, layer, merge);
+        }
         let input = sequential_input(ctx, layer)?;
         let output = chain(ctx, layer, input.spec.clone());
         return Some(Model { inputs: vec![input], outputs: vec![output] });
@@ -86,15 +91,11 @@ fn chain(ctx: &Ctx, layer: &Layer<'_>, input: Spec) -> Port {
     let mut spec = input;
     let mut derived = false;
     for (i, item) in items.iter().enumerate() {
-        if i == 0 && item.class == "InputLayer" {
+        // What comes first may be the input, or was called already ([`merged`]).
+        if i == 0 && matches!(item.class, "InputLayer" | "Merge") {
             continue;
         }
         derived = true;
-        // Keras 1 begins a chain with a layer that merges others.
-        if item.class == "Merge" && i == 0 {
-            spec = Spec::default();
-            continue;
-        }
         let mut out = layers::apply(ctx, item, &Args::one(spec)).into_iter();
         spec = out.next().filter(|_| out.next().is_none()).unwrap_or_default();
         // What the next layer was built for is what this one gives.
@@ -107,6 +108,28 @@ fn chain(ctx: &Ctx, layer: &Layer<'_>, input: Spec) -> Port {
     let last = items.iter().rev().find(|l| l.class != "InputLayer").or(items.last());
     let name = last.map_or_else(String::new, |l| l.name.to_owned());
     Port { named: !name.is_empty(), name, spec, optional: false, derived }
+}
+
+/// A chain of Keras 1 that begins with several chains and a layer that merges them.
+fn merged(ctx: &Ctx, layer: &Layer<'_>, merge: &Layer<'_>) -> Option<Model> {
+    let (mut inputs, mut args): (Vec<Port>, Vec<Arg<'_>>) = (Vec::new(), Vec::new());
+    for branch in list(merge.get("layers")?)?.iter().take(MAX_MERGED) {
+        let branch = model(ctx, &Layer::of(branch).filter(|l| l.class == "Sequential")?)?;
+        args.extend(branch.outputs.into_iter().map(|o| Arg::Tensor(o.spec)));
+        inputs.extend(branch.inputs);
+    }
+    for i in 0..inputs.len() {
+        let (before, rest) = inputs.split_at_mut(i);
+        let stem = rest[0].name.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
+        let mut n = 1;
+        while before.iter().any(|p| p.name == rest[0].name) {
+            n += 1;
+            rest[0].name = format!("{stem}{n}");
+        }
+    }
+    let args = Args { args: vec![Arg::List(args)], kwargs: BTreeMap::new() };
+    let first = layers::apply(ctx, merge, &args).into_iter().next().unwrap_or_default();
+    Some(Model { inputs, outputs: vec![chain(ctx, layer, first)] })
 }
 
 /// A shape as it was met once, whose batch says nothing.
@@ -135,8 +158,18 @@ fn sequential_input(ctx: &Ctx, layer: &Layer<'_>) -> Option<Port> {
                 None => break,
             }
         }
-        let name = format!("{}_input", first.name);
-        let port = |spec| Port { named: true, name, spec, optional: false, derived: true };
+        // Before Keras 2.2 a chain took over the input of a model that came first.
+        if ctx.early && is_model(&first) {
+            let inputs = model(ctx, &first)?.inputs;
+            return inputs.into_iter().next();
+        }
+        // Keras 1 counted the inputs that it made itself, from one on in each process.
+        let counted = ctx.keras < 2;
+        let name = match counted {
+            true => format!("{}_input_1", first.class.to_lowercase()),
+            false => format!("{}_input", first.name),
+        };
+        let port = |spec| Port { named: !counted, name, spec, optional: false, derived: true };
         if let Some(shape) = inner.get("batch_input_shape").or_else(|| inner.get("batch_shape")) {
             let told = inner.text("input_dtype").and_then(config::dtype);
             let own = inner.get("dtype").and_then(|d| config::policy(d, ctx.keras)).map(|p| p.variable);
@@ -233,7 +266,9 @@ fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<Vec<Spec>>) -> Model {
             name = format!("{plain}_{count}");
         }
         let derived = g.layers[tensor.0].class != "InputLayer";
-        outputs.push(Port { named: name == plain, name, spec: g.spec(tensor), optional: false, derived });
+        // A chain's own name is lost when Keras 1 and early 2 load it.
+        let bare = g.layers[tensor.0].config.is_array();
+        outputs.push(Port { named: name == plain && !bare, name, spec: g.spec(tensor), optional: false, derived });
     }
     Model { inputs, outputs }
 }
@@ -248,9 +283,10 @@ fn references(value: Option<&Value>) -> Vec<(Option<String>, &Value)> {
             Value::Array(items) if items.first().is_some_and(Value::is_string) => {
                 out.push((key.map(str::to_owned), value));
             }
-            Value::Array(items) => items.iter().for_each(|v| add(key, v, depth + 1, out)),
+            // A key that stands for several tensors is the name of none.
+            Value::Array(items) => items.iter().for_each(|v| add(None, v, depth + 1, out)),
             Value::Object(o) => match list(value) {
-                Some(items) => items.iter().for_each(|v| add(key, v, depth + 1, out)),
+                Some(items) => items.iter().for_each(|v| add(None, v, depth + 1, out)),
                 None => o.iter().for_each(|(k, v)| add(Some(k), v, depth + 1, out)),
             },
             _ => {}
@@ -429,14 +465,29 @@ impl<'a> Graph<'a> {
         if let Some(reference) = self.reference(value) {
             return Arg::Tensor(self.key(reference).map(|k| self.spec(k)).unwrap_or_default());
         }
+        if !self.holds_tensor(value, depth) {
+            return Arg::Const(value);
+        }
         match value {
-            Value::Array(items) if items.iter().any(|v| v.is_array() || v.is_object()) => {
-                Arg::List(items.iter().map(|v| self.argument(v, depth + 1)).collect())
-            }
-            Value::Object(o) if list(value).is_none() => {
-                Arg::Dict(o.iter().map(|(k, v)| (k.clone(), self.argument(v, depth + 1))).collect())
-            }
+            Value::Object(o) => match list(value) {
+                Some(items) => Arg::List(items.iter().map(|v| self.argument(v, depth + 1)).collect()),
+                None => Arg::Dict(o.iter().map(|(k, v)| (k.clone(), self.argument(v, depth + 1))).collect()),
+            },
+            Value::Array(items) => Arg::List(items.iter().map(|v| self.argument(v, depth + 1)).collect()),
             _ => Arg::Const(value),
+        }
+    }
+
+    fn holds_tensor(&self, value: &Value, depth: usize) -> bool {
+        if depth > MAX_NESTED {
+            return false;
+        }
+        match value {
+            Value::Array(items) => {
+                self.reference(value).is_some() || items.iter().any(|v| self.holds_tensor(v, depth + 1))
+            }
+            Value::Object(o) => keras_tensor(value).is_some() || o.values().any(|v| self.holds_tensor(v, depth + 1)),
+            _ => false,
         }
     }
 }

@@ -378,15 +378,17 @@ fn context(value: &Value, reading: &Reading) -> Ctx {
         None => if value.get("module").is_some() { 3 } else { 2 },
     };
     let autocast = keras >= 3 || keras == 2 && (number(1) >= Some(4) || version == Some("2.3.0-tf") || version.is_none());
+    // Where neither weights nor inputs tell it, it is what Keras begins with.
     let of_weights = || {
         let mut all = reading.tensors.iter().map(|w| w.dtype.as_deref());
         let first: Option<DType> = all.next()??.parse().ok();
         let first = first.filter(|d| layers::is_float(*d))?;
         all.all(|d| d == Some(first.name())).then_some(first)
     };
-    let floatx = of_weights().or_else(|| graph::float_of_inputs(value));
+    let floatx = of_weights().or_else(|| graph::float_of_inputs(value)).or(Some(DType::Float32));
     let images_cast = keras >= 3 || keras == 2 && number(1) >= Some(9);
-    Ctx::new(keras, autocast, images_cast, floatx)
+    let early = keras < 2 || keras == 2 && number(1) < Some(2) && version.is_some_and(|v| !v.ends_with("-tf"));
+    Ctx::new(keras, autocast, images_cast, early, floatx)
 }
 
 /// The one signature of a model.

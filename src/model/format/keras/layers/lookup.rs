@@ -45,10 +45,11 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
         "RandomFlip" | "RandomRotation" | "RandomZoom" | "RandomTranslation" | "RandomContrast" | "RandomBrightness" => {
             one(x.shape, image(ctx, layer, x.dtype))
         }
-        "RandomGrayscale" | "RandomHue" | "RandomSaturation" | "RandomSharpness" | "RandomShear"
+        "RandomGrayscale" | "Equalization" => one(x.shape, ctx.cast(layer, x.dtype)),
+        "RandomHue" | "RandomSaturation" | "RandomSharpness" | "RandomShear"
         | "RandomPosterization" | "RandomInvert" | "RandomGaussianBlur" | "RandomErasing" | "RandomColorJitter"
         | "RandomColorDegeneration" | "RandomPerspective" | "RandomElasticTransform" | "Solarization"
-        | "Equalization" | "AutoContrast" | "AugMix" | "CutMix" | "MixUp" | "RandAugment" | "MaxNumBoundingBoxes" => {
+        | "AutoContrast" | "AugMix" | "CutMix" | "MixUp" | "RandAugment" | "MaxNumBoundingBoxes" => {
             one(x.shape, through)
         }
         "MelSpectrogram" => one(mel(layer, x.shape), computes),
@@ -135,10 +136,12 @@ fn text(ctx: &Ctx, layer: &Layer<'_>, x: &Spec) -> Vec<Spec> {
         let batch = x.shape.as_ref().and_then(|s| s.first()).copied().flatten();
         let length = layer.size("output_sequence_length");
         let known = x.shape.as_ref().is_some_and(|s| s.len() == 1 || s.len() == 2 && s[1] == Some(1));
-        let shape = if split && known { Some(vec![batch, length]) } else { None };
+        let shape = if split && known || ctx.keras >= 3 { Some(vec![batch, length]) } else { None };
         return one(shape.filter(|_| !layer.flag("ragged")), Some(DType::Int64));
     }
-    let batch = x.shape.as_ref().filter(|s| s.len() <= 2 && !s.is_empty()).map(|s| s[0]);
+    // What Keras 3 says of texts with an axis of their own differs by version, and from what it does.
+    let most = if ctx.keras >= 3 { 1 } else { 2 };
+    let batch = x.shape.as_ref().filter(|s| s.len() <= most && !s.is_empty()).map(|s| s[0]);
     let size = if layer.flag("pad_to_max_tokens") {
         layer.size("max_tokens")
     } else {
@@ -172,7 +175,12 @@ fn hashed(ctx: &Ctx, layer: &Layer<'_>, shape: Option<Shape>) -> Option<Shape> {
 
 fn discretization(ctx: &Ctx, layer: &Layer<'_>, x: &Spec) -> Vec<Spec> {
     let bins = layer.get("bin_boundaries").and_then(list).map(|b| b.len() as u64 + 1).or_else(|| layer.size("num_bins"));
-    let dtype = if mode(layer) == "int" { Some(DType::Int64) } else { floats(ctx, layer) };
+    let dtype = match (mode(layer), ctx.keras) {
+        ("int", 3..) => Some(DType::Int32),
+        ("int", _) => Some(DType::Int64),
+        (_, 3..) => ctx.compute(layer),
+        _ => floats(ctx, layer),
+    };
     let shape = match (mode(layer), &x.shape) {
         ("int", shape) => shape.clone(),
         ("one_hot", shape) => encoded(layer, shape.clone(), bins),

@@ -12,6 +12,7 @@ mod merge;
 mod ops;
 mod recurrent;
 mod reshape;
+mod slice;
 
 use std::cell::Cell;
 
@@ -34,6 +35,8 @@ pub(super) struct Ctx {
     pub(super) autocast: bool,
     /// Whether layers that prepare images always compute in their own dtype (from Keras 2.9 on).
     pub(super) images_cast: bool,
+    /// Whether it is before Keras 2.2, where chains were another kind of model.
+    pub(super) early: bool,
     /// The dtype of layers that name none.
     pub(super) floatx: Option<DType>,
     steps: Cell<usize>,
@@ -41,8 +44,8 @@ pub(super) struct Ctx {
 }
 
 impl Ctx {
-    pub(super) fn new(keras: u8, autocast: bool, images_cast: bool, floatx: Option<DType>) -> Self {
-        Self { keras, autocast, images_cast, floatx, steps: Cell::new(0), depth: Cell::new(0) }
+    pub(super) fn new(keras: u8, autocast: bool, images_cast: bool, early: bool, floatx: Option<DType>) -> Self {
+        Self { keras, autocast, images_cast, early, floatx, steps: Cell::new(0), depth: Cell::new(0) }
     }
 
     /// Whether a limit was reached, after which nothing more is known.
@@ -106,9 +109,7 @@ fn rule(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
     if x.encoding != Encoding::Dense {
         return ragged(ctx, layer, &x);
     }
-    if let Some(module) = layer.raw.get("module").and_then(|m| m.as_str())
-        && (module.starts_with("keras.src.ops") || module.starts_with("keras.ops"))
-    {
+    if is_operation(ctx, layer) {
         return ops::apply(ctx, layer, args);
     }
     Some(match layer.class {
@@ -125,6 +126,7 @@ fn rule(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
             let dtype = if ctx.keras >= 3 || x_dtype.is_some_and(is_float) { ctx.through(layer, x_dtype) } else { None };
             one(x.shape, dtype)
         }
+        "TFOpLambda" | "SlicingOpLambda" => return ops::tensorflow(ctx, layer, args),
         "Identity" => one(x.shape, ctx.cast(layer, x.dtype)),
         "Dense" | "TimeDistributedDense" | "MaxoutDense" => {
             let units = layer.size("units").or_else(|| layer.size("output_dim"));
@@ -152,6 +154,15 @@ fn rule(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
                 .or_else(|| lookup::apply(ctx, layer, args));
         }
     })
+}
+
+/// Whether it is an operation that has no weights and no settings of a layer; they share names.
+fn is_operation(ctx: &Ctx, layer: &Layer<'_>) -> bool {
+    match layer.raw.get("module").and_then(|m| m.as_str()) {
+        Some(module) => module.starts_with("keras.src.ops") || module.starts_with("keras.ops"),
+        // HDF5 files of Keras 3 name no modules.
+        None => ctx.keras >= 3 && layer.class != "InputLayer" && layer.config.get("trainable").is_none(),
+    }
 }
 
 /// What the few layers do that take other encodings.
