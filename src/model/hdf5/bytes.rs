@@ -50,7 +50,8 @@ impl<'s> Reader<'s> {
     /// The bytes at an address, all of them.
     pub(super) fn bytes(&self, address: u64, len: usize) -> Result<Vec<u8>> {
         let at = self.base.checked_add(address);
-        let inside = at.and_then(|at| at.checked_add(len as u64)).is_some_and(|end| end <= self.source.size());
+        let inside =
+            at.and_then(|at| at.checked_add(len as u64)).is_some_and(|end| end <= self.source.size());
         let Some(at) = at.filter(|_| inside) else {
             return Err(broken(format!(
                 "{len} bytes at {address} reach beyond the end of the file ({} bytes)",

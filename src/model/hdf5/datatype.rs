@@ -13,8 +13,15 @@ const MAX_RANK: usize = 32;
 /// A kind of elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    Int { signed: bool, big: bool },
-    Float { exponent: u8, mantissa: u8, big: bool },
+    Int {
+        signed: bool,
+        big: bool,
+    },
+    Float {
+        exponent: u8,
+        mantissa: u8,
+        big: bool,
+    },
     /// Text of a fixed size.
     Text,
     /// A reference to text in a global heap.

@@ -21,17 +21,8 @@ const CONTINUATION: u16 = 0x10;
 pub(super) const SYMBOL_TABLE: u16 = 0x11;
 pub(super) const ATTRIBUTE_INFO: u16 = 0x15;
 
-const KEPT: &[u16] = &[
-    DATASPACE,
-    LINK_INFO,
-    DATATYPE,
-    LINK,
-    EXTERNAL_FILES,
-    LAYOUT,
-    ATTRIBUTE,
-    SYMBOL_TABLE,
-    ATTRIBUTE_INFO,
-];
+const KEPT: &[u16] =
+    &[DATASPACE, LINK_INFO, DATATYPE, LINK, EXTERNAL_FILES, LAYOUT, ATTRIBUTE, SYMBOL_TABLE, ATTRIBUTE_INFO];
 
 /// The most messages of one object.
 const MAX_MESSAGES: usize = 65_536;
@@ -104,9 +95,8 @@ fn second(walk: &mut Walk<'_, '_>, address: u64, version: u8, flags: u8) -> Resu
     let mut fields = walk.reader.fields(&prefix);
     fields.skip(fixed)?;
     let size = fields.uint(width)?;
-    let start = address
-        .checked_add((fixed + width) as u64)
-        .ok_or_else(|| broken("an address out of range"))?;
+    let start =
+        address.checked_add((fixed + width) as u64).ok_or_else(|| broken("an address out of range"))?;
     walk.pieces.push((start, size));
     let ordered = flags & 4 != 0;
     let mut framed = false;

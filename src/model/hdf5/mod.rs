@@ -164,8 +164,8 @@ impl<'s> File<'s> {
         };
         let shape = if space.shared { None } else { datatype::dataspace(&self.reader, &space.data)? };
         // A layout of class 3 takes its data from other datasets, of any file.
-        let virtual_layout =
-            of(header::LAYOUT).is_some_and(|m| m.data.first().is_some_and(|v| *v >= 3) && m.data.get(1) == Some(&3));
+        let virtual_layout = of(header::LAYOUT)
+            .is_some_and(|m| m.data.first().is_some_and(|v| *v >= 3) && m.data.get(1) == Some(&3));
         Ok(Some(Dataset {
             dtype: datatype.and_then(Datatype::name),
             shape,
@@ -188,30 +188,33 @@ impl<'s> File<'s> {
         let mut todo: Vec<(String, u64, usize)> = Vec::new();
         let mut length = 0;
         let mut stopped = None;
-        let mut open = |prefix: &str, object: &Object, depth: usize, todo: &mut Vec<_>, stopped: &mut Option<String>| {
-            let links = match self.links(object) {
-                Ok(links) => links,
-                Err(e) => {
-                    *stopped = Some(e.to_string());
-                    return Vec::new();
+        let mut open =
+            |prefix: &str, object: &Object, depth: usize, todo: &mut Vec<_>, stopped: &mut Option<String>| {
+                let links = match self.links(object) {
+                    Ok(links) => links,
+                    Err(e) => {
+                        *stopped = Some(e.to_string());
+                        return Vec::new();
+                    }
+                };
+                let mut outside = Vec::new();
+                for link in links.into_iter().rev() {
+                    let path = if prefix.is_empty() { link.name } else { format!("{prefix}/{}", link.name) };
+                    length += path.len();
+                    if path.len() > MAX_PATH || depth >= MAX_DEPTH || length > MAX_PATHS {
+                        *stopped = Some(format!(
+                            "groups are nested more than {MAX_DEPTH} deep, or names are too long"
+                        ));
+                        break;
+                    }
+                    match link.target {
+                        Target::Hard(address) => todo.push((path, address, depth + 1)),
+                        Target::External(file) => outside.push((path, file)),
+                        Target::Soft(_) => {}
+                    }
                 }
+                outside
             };
-            let mut outside = Vec::new();
-            for link in links.into_iter().rev() {
-                let path = if prefix.is_empty() { link.name } else { format!("{prefix}/{}", link.name) };
-                length += path.len();
-                if path.len() > MAX_PATH || depth >= MAX_DEPTH || length > MAX_PATHS {
-                    *stopped = Some(format!("groups are nested more than {MAX_DEPTH} deep, or names are too long"));
-                    break;
-                }
-                match link.target {
-                    Target::Hard(address) => todo.push((path, address, depth + 1)),
-                    Target::External(file) => outside.push((path, file)),
-                    Target::Soft(_) => {}
-                }
-            }
-            outside
-        };
         let outside = open("", group, 0, &mut todo, &mut stopped);
         for (path, file) in outside {
             meet(&path, group, Met::External(file));

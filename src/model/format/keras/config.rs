@@ -28,7 +28,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value> {
             ),
         ));
     }
-    serde_json::from_slice(&text).map_err(|e| Error::new(Kind::Model, format!("the configuration is no JSON: {e}")))
+    serde_json::from_slice(&text)
+        .map_err(|e| Error::new(Kind::Model, format!("the configuration is no JSON: {e}")))
 }
 
 /// Puts null for what only Python writes, and counts the values.
@@ -160,7 +161,9 @@ pub(super) fn list(value: &Value) -> Option<&Vec<Value>> {
     match value {
         Value::Array(items) => Some(items),
         // Lists that are tracked by Keras 2: `{"class_name": "__tuple__", "items": […]}` and alike.
-        Value::Object(o) if matches!(o.get("class_name").and_then(Value::as_str), Some("__tuple__" | "TensorShape")) => {
+        Value::Object(o)
+            if matches!(o.get("class_name").and_then(Value::as_str), Some("__tuple__" | "TensorShape")) =>
+        {
             o.get("items")?.as_array()
         }
         _ => None,
@@ -265,8 +268,14 @@ mod tests {
     fn policies_tell_what_is_computed() {
         let compute = |json: &str| policy(&serde_json::from_str(json).unwrap(), 3).map(|p| p.compute);
         assert_eq!(compute("\"mixed_float16\""), Some(DType::Float16));
-        assert_eq!(compute(r#"{"class_name":"DTypePolicy","config":{"name":"float64"}}"#), Some(DType::Float64));
-        assert_eq!(compute(r#"{"class_name":"Policy","config":{"name":"int8_from_mixed_bfloat16"}}"#), Some(DType::BFloat16));
+        assert_eq!(
+            compute(r#"{"class_name":"DTypePolicy","config":{"name":"float64"}}"#),
+            Some(DType::Float64)
+        );
+        assert_eq!(
+            compute(r#"{"class_name":"Policy","config":{"name":"int8_from_mixed_bfloat16"}}"#),
+            Some(DType::BFloat16)
+        );
         assert_eq!(compute("3"), None);
     }
 }

@@ -13,12 +13,44 @@ use crate::model::format::keras::config::is_keras;
 use crate::model::format::{Reading, Severity};
 
 /// Packages by the makers of Keras, whose classes are layers and models.
-const FRIENDS: &[&str] = &["keras_hub", "keras_nlp", "keras_cv", "keras_tuner", "keras_rs", "tensorflow_text"];
+const FRIENDS: &[&str] =
+    &["keras_hub", "keras_nlp", "keras_cv", "keras_tuner", "keras_rs", "tensorflow_text"];
 /// Modules that no model needs; naming one is an attempt to run a function of it.
 const DANGEROUS: &[&str] = &[
-    "os", "nt", "posix", "sys", "subprocess", "shutil", "socket", "pty", "ctypes", "importlib", "imp", "runpy", "pickle",
-    "marshal", "code", "codeop", "commands", "multiprocessing", "webbrowser", "tempfile", "pathlib", "io", "inspect",
-    "operator", "functools", "types", "pip", "pdb", "bdb", "timeit", "urllib", "requests", "http", "builtins",
+    "os",
+    "nt",
+    "posix",
+    "sys",
+    "subprocess",
+    "shutil",
+    "socket",
+    "pty",
+    "ctypes",
+    "importlib",
+    "imp",
+    "runpy",
+    "pickle",
+    "marshal",
+    "code",
+    "codeop",
+    "commands",
+    "multiprocessing",
+    "webbrowser",
+    "tempfile",
+    "pathlib",
+    "io",
+    "inspect",
+    "operator",
+    "functools",
+    "types",
+    "pip",
+    "pdb",
+    "bdb",
+    "timeit",
+    "urllib",
+    "requests",
+    "http",
+    "builtins",
 ];
 /// Parts of Keras whose functions read, write or download files, or switch the safe mode off.
 const INNER: &[&str] = &["utils", "saving", "config", "models", "datasets", "export", "callbacks", "legacy"];
@@ -34,7 +66,11 @@ pub(super) fn look(config: &Value, reading: &mut Reading) {
             Value::Array(items) => todo.extend(items.iter().rev().map(|v| (v, place.clone()))),
             Value::Object(o) => {
                 let text = |key: &str| o.get(key).and_then(Value::as_str);
-                let name = o.get("config").and_then(|c| c.get("name")).and_then(Value::as_str).or_else(|| text("name"));
+                let name = o
+                    .get("config")
+                    .and_then(|c| c.get("name"))
+                    .and_then(Value::as_str)
+                    .or_else(|| text("name"));
                 let place = match name.filter(|n| text("class_name").is_some() && n.len() < 256) {
                     Some(name) => show_bytes(name.as_bytes()),
                     None => place,
@@ -79,13 +115,19 @@ fn judge(class: &str, value: &Value, place: &str, told: &mut BTreeSet<String>, r
                 Severity::Warning,
                 "foreign-module",
                 class.to_owned(),
-                format!("the class `{}` is not one of Keras; the serving image must bring it", show_bytes(class.as_bytes())),
+                format!(
+                    "the class `{}` is not one of Keras; the serving image must bring it",
+                    show_bytes(class.as_bytes())
+                ),
             );
         }
         return;
     };
     let what = if class == "function" {
-        config.and_then(Value::as_str).or_else(|| value.get("registered_name").and_then(Value::as_str)).unwrap_or(class)
+        config
+            .and_then(Value::as_str)
+            .or_else(|| value.get("registered_name").and_then(Value::as_str))
+            .unwrap_or(class)
     } else {
         class
     };
@@ -96,7 +138,10 @@ fn judge(class: &str, value: &Value, place: &str, told: &mut BTreeSet<String>, r
             Severity::Warning,
             "foreign-module",
             name.to_owned(),
-            format!("`{}` is not a part of Keras; the serving image must bring it", show_bytes(name.as_bytes())),
+            format!(
+                "`{}` is not a part of Keras; the serving image must bring it",
+                show_bytes(name.as_bytes())
+            ),
         );
         return;
     };
@@ -111,10 +156,15 @@ fn judge(class: &str, value: &Value, place: &str, told: &mut BTreeSet<String>, r
                 Severity::Error,
                 "foreign-module",
                 key,
-                format!("the model names the function `{shown}` of `{at}`, which no layer needs; loading it may run it"),
+                format!(
+                    "the model names the function `{shown}` of `{at}`, which no layer needs; loading it may run it"
+                ),
             );
         }
-    } else if root == "builtins" && matches!(class, "function" | "type" | "dict" | "slice" | "object") && !is_builtin(what) {
+    } else if root == "builtins"
+        && matches!(class, "function" | "type" | "dict" | "slice" | "object")
+        && !is_builtin(what)
+    {
         // What Keras writes for a function of the author's own.
         find(
             Severity::Warning,
@@ -127,14 +177,18 @@ fn judge(class: &str, value: &Value, place: &str, told: &mut BTreeSet<String>, r
             Severity::Error,
             "foreign-module",
             key,
-            format!("the model names `{shown}` of the module `{at}`, which is no part of any model; loading it may run it"),
+            format!(
+                "the model names `{shown}` of the module `{at}`, which is no part of any model; loading it may run it"
+            ),
         );
     } else if !FRIENDS.contains(&root) {
         find(
             Severity::Warning,
             "foreign-module",
             key,
-            format!("`{shown}` comes from the module `{at}`, which is imported when the model is loaded; the serving image must bring it"),
+            format!(
+                "`{shown}` comes from the module `{at}`, which is imported when the model is loaded; the serving image must bring it"
+            ),
         );
     }
 }
@@ -143,7 +197,17 @@ fn judge(class: &str, value: &Value, place: &str, told: &mut BTreeSet<String>, r
 fn is_builtin(name: &str) -> bool {
     matches!(
         name,
-        "eval" | "exec" | "compile" | "open" | "__import__" | "getattr" | "setattr" | "input" | "breakpoint" | "globals" | "vars"
+        "eval"
+            | "exec"
+            | "compile"
+            | "open"
+            | "__import__"
+            | "getattr"
+            | "setattr"
+            | "input"
+            | "breakpoint"
+            | "globals"
+            | "vars"
     )
 }
 
@@ -170,17 +234,35 @@ mod tests {
     fn code_is_told_by_where_it_comes_from() {
         let error = vec![(Severity::Error, "foreign-module")];
         let warning = vec![(Severity::Warning, "foreign-module")];
-        assert_eq!(found(r#"{"module":"os","class_name":"function","config":"system","registered_name":"system"}"#), error);
+        assert_eq!(
+            found(r#"{"module":"os","class_name":"function","config":"system","registered_name":"system"}"#),
+            error
+        );
         assert_eq!(found(r#"{"module":"builtins","class_name":"function","config":"eval"}"#), error);
         assert_eq!(found(r#"{"module":"keras.utils","class_name":"function","config":"get_file"}"#), error);
-        assert_eq!(found(r#"{"module":"keras.activations","class_name":"function","config":"relu"}"#), vec![]);
+        assert_eq!(
+            found(r#"{"module":"keras.activations","class_name":"function","config":"relu"}"#),
+            vec![]
+        );
         assert_eq!(found(r#"{"module":"builtins","class_name":"function","config":"mine"}"#), warning);
         assert_eq!(found(r#"{"module":"my.layers","class_name":"Dense","config":{}}"#), warning);
-        assert_eq!(found(r#"{"module":null,"class_name":"Mine","config":{},"registered_name":"Pack>Mine"}"#), warning);
+        assert_eq!(
+            found(r#"{"module":null,"class_name":"Mine","config":{},"registered_name":"Pack>Mine"}"#),
+            warning
+        );
         assert_eq!(found(r#"{"class_name":"Pack>Mine","config":{}}"#), warning);
         assert_eq!(found(r#"{"class_name":"Dense","config":{"units":3}}"#), vec![]);
-        assert_eq!(found(r#"{"class_name":"Lambda","config":{"function":["4wE="],"function_type":"lambda"}}"#), vec![(Severity::Error, "lambda-code")]);
-        assert_eq!(found(r#"{"class_name":"Lambda","config":{"function":"f","function_type":"function"}}"#), vec![]);
-        assert_eq!(found(r#"{"class_name":"__lambda__","config":{"code":"4wE="}}"#), vec![(Severity::Error, "lambda-code")]);
+        assert_eq!(
+            found(r#"{"class_name":"Lambda","config":{"function":["4wE="],"function_type":"lambda"}}"#),
+            vec![(Severity::Error, "lambda-code")]
+        );
+        assert_eq!(
+            found(r#"{"class_name":"Lambda","config":{"function":"f","function_type":"function"}}"#),
+            vec![]
+        );
+        assert_eq!(
+            found(r#"{"class_name":"__lambda__","config":{"code":"4wE="}}"#),
+            vec![(Severity::Error, "lambda-code")]
+        );
     }
 }

@@ -99,7 +99,8 @@ fn chain(ctx: &Ctx, layer: &Layer<'_>, input: Spec) -> Port {
         let mut out = layers::apply(ctx, item, &Args::one(spec)).into_iter();
         spec = out.next().filter(|_| out.next().is_none()).unwrap_or_default();
         // What the next layer was built for is what this one gives.
-        if spec.shape.is_none() && ctx.keras >= 3
+        if spec.shape.is_none()
+            && ctx.keras >= 3
             && let Some(next) = items.get(i + 1)
         {
             spec.shape = next.built_for().map(free_batch);
@@ -234,7 +235,8 @@ fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<Vec<Spec>>) -> Model {
         .filter_map(Layer::of)
         .collect();
     let by_name = items.iter().enumerate().map(|(i, l)| (l.name, i)).collect();
-    let mut g = Graph { layers: items, by_name, told: HashMap::new(), known: HashMap::new(), keras: ctx.keras };
+    let mut g =
+        Graph { layers: items, by_name, told: HashMap::new(), known: HashMap::new(), keras: ctx.keras };
     let mut inputs = Vec::new();
     let mut same = true;
     for (at, (key, reference)) in references(layer.config.get("input_layers")).into_iter().enumerate() {
@@ -268,14 +270,25 @@ fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<Vec<Spec>>) -> Model {
         let derived = g.layers[tensor.0].class != "InputLayer";
         // A chain's own name is lost when Keras 1 and early 2 load it.
         let bare = g.layers[tensor.0].config.is_array();
-        outputs.push(Port { named: name == plain && !bare, name, spec: g.spec(tensor), optional: false, derived });
+        outputs.push(Port {
+            named: name == plain && !bare,
+            name,
+            spec: g.spec(tensor),
+            optional: false,
+            derived,
+        });
     }
     Model { inputs, outputs }
 }
 
 /// `[layer, call, output]`, or a list or an object of such, with the keys of the object.
 fn references(value: Option<&Value>) -> Vec<(Option<String>, &Value)> {
-    fn add<'v>(key: Option<&str>, value: &'v Value, depth: usize, out: &mut Vec<(Option<String>, &'v Value)>) {
+    fn add<'v>(
+        key: Option<&str>,
+        value: &'v Value,
+        depth: usize,
+        out: &mut Vec<(Option<String>, &'v Value)>,
+    ) {
         if depth > MAX_NESTED || out.len() >= MAX_ENTRIES {
             return;
         }
@@ -401,9 +414,9 @@ impl<'a> Graph<'a> {
         }
         let reference = keras_tensor(value).map(|(history, _)| history).or_else(|| self.reference(value));
         if let Some(reference) = reference {
-            let there = self.key(reference).is_none_or(|key| {
-                self.told.contains_key(&key) || self.known.contains_key(&(key.0, key.1))
-            });
+            let there = self
+                .key(reference)
+                .is_none_or(|key| self.told.contains_key(&key) || self.known.contains_key(&(key.0, key.1)));
             // The arguments of a call by name stand beside its first tensor.
             let more = reference.as_array().and_then(|r| r.get(3));
             return there && more.is_none_or(|more| self.ready(more, depth + 1));
@@ -486,7 +499,9 @@ impl<'a> Graph<'a> {
             Value::Array(items) => {
                 self.reference(value).is_some() || items.iter().any(|v| self.holds_tensor(v, depth + 1))
             }
-            Value::Object(o) => keras_tensor(value).is_some() || o.values().any(|v| self.holds_tensor(v, depth + 1)),
+            Value::Object(o) => {
+                keras_tensor(value).is_some() || o.values().any(|v| self.holds_tensor(v, depth + 1))
+            }
             _ => false,
         }
     }
@@ -508,7 +523,8 @@ pub(super) fn float_of_inputs(value: &Value) -> Option<DType> {
     while let Some(value) = todo.pop() {
         if let Some(layer) = Layer::of(value)
             && layer.class == "InputLayer"
-            && let Some(dtype) = layer.text("dtype").or_else(|| layer.text("input_dtype")).and_then(config::dtype)
+            && let Some(dtype) =
+                layer.text("dtype").or_else(|| layer.text("input_dtype")).and_then(config::dtype)
             && layers::is_float(dtype)
         {
             if found.is_some_and(|f| f != dtype) {

@@ -21,9 +21,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::{Contract, DType, Known, Provenance, Signature, Tensor};
-use crate::model::format::{
-    Candidate, File, Folder, Format, Reading, Role, Severity, file_name, join,
-};
+use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, Severity, file_name, join};
 use crate::model::hdf5;
 use crate::model::pb::Source;
 use crate::model::tree::{Tree, folder_of};
@@ -54,7 +52,7 @@ impl Format for Keras {
         found.extend(unzipped);
         let whole = !found.is_empty();
         for file in folder.files() {
-            if whole && matches!(file.name(), b"config.json" | b"metadata.json" | b"model.weights.h5") {
+            if whole && file.name() == b"config.json" {
                 continue;
             }
             let Some((variant, what)) = recognise(file)? else { continue };
@@ -93,8 +91,11 @@ impl Format for Keras {
     }
 
     fn expects(&self, name: &[u8]) -> bool {
+        // Data sets are HDF5 too, so that its extension alone says nothing.
         let name = name.to_ascii_lowercase();
-        [&b".keras"[..], b".h5", b".hdf5"].iter().any(|e| name.ends_with(e))
+        name.ends_with(b".keras")
+            || name.ends_with(b".weights.h5")
+            || matches!(&name[..], b"model.h5" | b"model.hdf5")
     }
 
     fn role(&self, path: &[u8]) -> Option<Role> {
@@ -134,7 +135,8 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, &'static str)>> {
     if zip::begins(head) {
         let content = file.open()?;
         let Ok(archive) = Archive::open(&content) else { return Ok(None) };
-        let all = ["config.json", "metadata.json"].iter().all(|n| archive.entries().iter().any(|e| e.name == *n));
+        let all =
+            ["config.json", "metadata.json"].iter().all(|n| archive.entries().iter().any(|e| e.name == *n));
         if !all {
             return Ok(None);
         }
@@ -145,7 +147,8 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, &'static str)>> {
             .is_none_or(|bytes| bytes.windows(13).any(|w| w == b"keras_version"));
         return Ok(own.then_some(("zip", "a Keras model (`config.json` and `metadata.json` in a zip)")));
     }
-    let at = [0, 512, 1024, 2048].iter().any(|at| head.get(*at..).is_some_and(|h| h.starts_with(hdf5::SIGNATURE)));
+    let at =
+        [0, 512, 1024, 2048].iter().any(|at| head.get(*at..).is_some_and(|h| h.starts_with(hdf5::SIGNATURE)));
     if at {
         let content = file.open()?;
         let kind = hdf5::File::open(&content, SNIFF).and_then(|f| weights::kind(&f));
@@ -159,7 +162,10 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, &'static str)>> {
         });
     }
     let text = head.trim_ascii_start();
-    if text.starts_with(b"{") && text.windows(12).any(|w| w == b"\"class_name\"") && file.size() <= config::MAX_JSON {
+    if text.starts_with(b"{")
+        && text.windows(12).any(|w| w == b"\"class_name\"")
+        && file.size() <= config::MAX_JSON
+    {
         let bytes = file.open()?.read_all(config::MAX_JSON)?;
         let Ok(value) = config::parse(&bytes) else { return Ok(None) };
         let found = Layer::of(&value).is_some_and(|l| graph::is_model(&l));
@@ -205,7 +211,10 @@ fn read_zip(content: &dyn Source, budget: u64, reading: &mut Reading) -> Result<
     }
     let part = |name: &str| {
         let entry = archive.find(name).ok_or_else(|| {
-            Error::new(Kind::Model, format!("the archive has no single `{name}`, which every Keras model has"))
+            Error::new(
+                Kind::Model,
+                format!("the archive has no single `{name}`, which every Keras model has"),
+            )
         })?;
         archive.read(entry, config::MAX_JSON)
     };
@@ -275,7 +284,8 @@ fn read_json(tree: &Tree, candidate: &Candidate, budget: u64, reading: &mut Read
             reading.required.push(one.clone());
         }
         [] => reading.warnings.push(
-            "the configuration has no file of weights beside it; without one the model gives random numbers".to_owned(),
+            "the configuration has no file of weights beside it; without one the model gives random numbers"
+                .to_owned(),
         ),
         several => {
             reading.warnings.push(format!(
@@ -329,7 +339,12 @@ fn understand(value: &Value, reading: &mut Reading) {
         training_facts(training, reading);
     }
     let ctx = context(value, reading);
-    let count = layer.config.get("layers").and_then(config::list).or_else(|| config::list(layer.config)).map(Vec::len);
+    let count = layer
+        .config
+        .get("layers")
+        .and_then(config::list)
+        .or_else(|| config::list(layer.config))
+        .map(Vec::len);
     if let Some(count) = count {
         reading.fact("keras.layers", count);
     }
@@ -347,7 +362,9 @@ fn understand(value: &Value, reading: &mut Reading) {
         }
     }
     if ctx.exhausted() {
-        reading.warnings.push("the model has more layers in layers than are followed; its outputs are unknown".to_owned());
+        reading.warnings.push(
+            "the model has more layers in layers than are followed; its outputs are unknown".to_owned(),
+        );
     }
 }
 
@@ -358,8 +375,12 @@ fn built(layer: &Layer<'_>, value: &Value) -> Option<Contract> {
     tensor.known.shape = Known::Derived;
     // A model that was called with several tensors has another record.
     value.get("build_config")?.get("input_shape")?;
-    let signature =
-        Signature { name: "predict".to_owned(), known: Known::Convention, inputs: vec![tensor], outputs: Vec::new() };
+    let signature = Signature {
+        name: "predict".to_owned(),
+        known: Known::Convention,
+        inputs: vec![tensor],
+        outputs: Vec::new(),
+    };
     Some(Contract { signatures: vec![signature] })
 }
 
@@ -375,9 +396,16 @@ fn context(value: &Value, reading: &Reading) -> Ctx {
         Some(n) if n >= 3 => 3,
         Some(2) => 2,
         Some(_) => 1,
-        None => if value.get("module").is_some() { 3 } else { 2 },
+        None => {
+            if value.get("module").is_some() {
+                3
+            } else {
+                2
+            }
+        }
     };
-    let autocast = keras >= 3 || keras == 2 && (number(1) >= Some(4) || version == Some("2.3.0-tf") || version.is_none());
+    let autocast = keras >= 3
+        || keras == 2 && (number(1) >= Some(4) || version == Some("2.3.0-tf") || version.is_none());
     // Where neither weights nor inputs tell it, it is what Keras begins with.
     let of_weights = || {
         let mut all = reading.tensors.iter().map(|w| w.dtype.as_deref());
@@ -387,7 +415,8 @@ fn context(value: &Value, reading: &Reading) -> Ctx {
     };
     let floatx = of_weights().or_else(|| graph::float_of_inputs(value)).or(Some(DType::Float32));
     let images_cast = keras >= 3 || keras == 2 && number(1) >= Some(9);
-    let early = keras < 2 || keras == 2 && number(1) < Some(2) && version.is_some_and(|v| !v.ends_with("-tf"));
+    let early =
+        keras < 2 || keras == 2 && number(1) < Some(2) && version.is_some_and(|v| !v.ends_with("-tf"));
     Ctx::new(keras, autocast, images_cast, early, floatx)
 }
 
@@ -417,7 +446,8 @@ fn contract(model: &graph::Model) -> Contract {
 /// What it was trained with.
 fn training_facts(value: &Value, reading: &mut Reading) {
     let name = |v: &Value| -> Option<Cow<'static, str>> {
-        let text = v.as_str().or_else(|| v.get("class_name")?.as_str()).or_else(|| v.get("config")?.as_str())?;
+        let text =
+            v.as_str().or_else(|| v.get("class_name")?.as_str()).or_else(|| v.get("config")?.as_str())?;
         // A function is named by its configuration.
         let text = if text == "function" { v.get("config")?.as_str()? } else { text };
         (text.len() < 256).then(|| Cow::Owned(text.to_owned()))
@@ -431,9 +461,12 @@ fn training_facts(value: &Value, reading: &mut Reading) {
             Value::Array(all) if !all.is_empty() && name(loss).is_none() => {
                 Value::from(all.iter().take(100).filter_map(name).map(Cow::into_owned).collect::<Vec<_>>())
             }
-            Value::Object(o) if name(loss).is_none() => {
-                o.iter().take(100).filter_map(|(k, v)| Some((k.clone(), Value::from(name(v)?.into_owned())))).collect::<serde_json::Map<_, _>>().into()
-            }
+            Value::Object(o) if name(loss).is_none() => o
+                .iter()
+                .take(100)
+                .filter_map(|(k, v)| Some((k.clone(), Value::from(name(v)?.into_owned()))))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
             one => name(one).map(|n| Value::from(n.into_owned())).unwrap_or_default(),
         };
         reading.fact("keras.loss", loss);

@@ -34,7 +34,8 @@ pub(super) fn kind(file: &File<'_>) -> Result<Option<&'static str>> {
     let links: BTreeSet<String> = file.links(&root)?.into_iter().map(|l| l.name).collect();
     // Keras 3 puts layers in `layers`, or in the attribute of the model that holds them.
     let own = |name: &str| links.contains(name);
-    Ok((own("vars") && (own("layers") || own("_layer_checkpoint_dependencies") || own("optimizer"))).then_some("weights"))
+    Ok((own("vars") && (own("layers") || own("_layer_checkpoint_dependencies") || own("optimizer")))
+        .then_some("weights"))
 }
 
 /// Reads the attributes of the top.

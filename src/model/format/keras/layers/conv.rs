@@ -44,7 +44,12 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, x: &Spec) -> Option<Vec<Spec>>
     let shape = x.shape.as_ref().filter(|s| s.len() == n + 2);
     let stem = ["1D", "2D", "3D"].iter().fold(class.to_owned(), |stem, d| stem.replace(d, ""));
     let (shape, dtype) = match stem.as_str() {
-        "Conv" | "Convolution" | "AtrousConvolution" | "SeparableConv" | "SeparableConvolution" | "LocallyConnected" => {
+        "Conv"
+        | "Convolution"
+        | "AtrousConvolution"
+        | "SeparableConv"
+        | "SeparableConvolution"
+        | "LocallyConnected" => {
             // Convolutions have any number of batch dimensions in front.
             let shape = x.shape.as_ref().and_then(|s| conv(layer, s, n, filters(layer)?));
             (shape, computes)
@@ -58,10 +63,13 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, x: &Spec) -> Option<Vec<Spec>>
             (shape.and_then(|s| each(layer, s, n, |i, _| Some(Some(sizes[i])))), through)
         }
         "ZeroPadding" => (shape.and_then(|s| resize(layer, s, n, "padding", plus)), through),
-        "Cropping" => (shape.and_then(|s| resize(layer, s, n, "cropping", |d, cut| d?.checked_sub(cut?))), through),
+        "Cropping" => {
+            (shape.and_then(|s| resize(layer, s, n, "cropping", |d, cut| d?.checked_sub(cut?))), through)
+        }
         "UpSampling" => {
             let by = layer.sizes("size", n).or_else(|| layer.sizes("length", n));
-            let mut shape = shape.and_then(|s| by.and_then(|by| each(layer, s, n, |i, d| Some(times(d, by[i])))));
+            let mut shape =
+                shape.and_then(|s| by.and_then(|by| each(layer, s, n, |i, d| Some(times(d, by[i])))));
             // Keras 2 resizes images as a whole: one side that is not fixed frees the other.
             if let Some(s) = shape.as_mut().filter(|_| n == 2 && ctx.keras == 2) {
                 let space = Axes::of(layer, n, 1)?.space;

@@ -23,7 +23,8 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             let shapes: Vec<_> = args.inputs().into_iter().map(|x| x.shape).collect();
             let same = shapes.iter().all(|s| *s == shapes[0]);
             let shape = shapes.into_iter().next().flatten().filter(|_| same);
-            let shape = if mode(layer) == "int" { shape } else { encoded(layer, shape, layer.size("num_bins")) };
+            let shape =
+                if mode(layer) == "int" { shape } else { encoded(layer, shape, layer.size("num_bins")) };
             let dtype = if ctx.keras >= 3 { computes } else { integral(ctx, layer) };
             one(shape, dtype)
         }
@@ -42,16 +43,28 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             });
             one(shape, image(ctx, layer, x.dtype))
         }
-        "RandomFlip" | "RandomRotation" | "RandomZoom" | "RandomTranslation" | "RandomContrast" | "RandomBrightness" => {
-            one(x.shape, image(ctx, layer, x.dtype))
-        }
+        "RandomFlip" | "RandomRotation" | "RandomZoom" | "RandomTranslation" | "RandomContrast"
+        | "RandomBrightness" => one(x.shape, image(ctx, layer, x.dtype)),
         "RandomGrayscale" | "Equalization" => one(x.shape, ctx.cast(layer, x.dtype)),
-        "RandomHue" | "RandomSaturation" | "RandomSharpness" | "RandomShear"
-        | "RandomPosterization" | "RandomInvert" | "RandomGaussianBlur" | "RandomErasing" | "RandomColorJitter"
-        | "RandomColorDegeneration" | "RandomPerspective" | "RandomElasticTransform" | "Solarization"
-        | "AutoContrast" | "AugMix" | "CutMix" | "MixUp" | "RandAugment" | "MaxNumBoundingBoxes" => {
-            one(x.shape, through)
-        }
+        "RandomHue"
+        | "RandomSaturation"
+        | "RandomSharpness"
+        | "RandomShear"
+        | "RandomPosterization"
+        | "RandomInvert"
+        | "RandomGaussianBlur"
+        | "RandomErasing"
+        | "RandomColorJitter"
+        | "RandomColorDegeneration"
+        | "RandomPerspective"
+        | "RandomElasticTransform"
+        | "Solarization"
+        | "AutoContrast"
+        | "AugMix"
+        | "CutMix"
+        | "MixUp"
+        | "RandAugment"
+        | "MaxNumBoundingBoxes" => one(x.shape, through),
         "MelSpectrogram" => one(mel(layer, x.shape), computes),
         "STFTSpectrogram" => one(stft(layer, x.shape), computes),
         "Pipeline" => {
@@ -170,11 +183,19 @@ fn encoded(layer: &Layer<'_>, shape: Option<Shape>, depth: Option<u64>) -> Optio
 }
 
 fn hashed(ctx: &Ctx, layer: &Layer<'_>, shape: Option<Shape>) -> Option<Shape> {
-    if ctx.keras >= 3 { last(shape, layer.size("num_bins")) } else { encoded(layer, shape, layer.size("num_bins")) }
+    if ctx.keras >= 3 {
+        last(shape, layer.size("num_bins"))
+    } else {
+        encoded(layer, shape, layer.size("num_bins"))
+    }
 }
 
 fn discretization(ctx: &Ctx, layer: &Layer<'_>, x: &Spec) -> Vec<Spec> {
-    let bins = layer.get("bin_boundaries").and_then(list).map(|b| b.len() as u64 + 1).or_else(|| layer.size("num_bins"));
+    let bins = layer
+        .get("bin_boundaries")
+        .and_then(list)
+        .map(|b| b.len() as u64 + 1)
+        .or_else(|| layer.size("num_bins"));
     let dtype = match (mode(layer), ctx.keras) {
         ("int", 3..) => Some(DType::Int32),
         ("int", _) => Some(DType::Int64),

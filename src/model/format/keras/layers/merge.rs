@@ -45,7 +45,15 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             let query = args.tensor(0, "query").unwrap_or_default().shape;
             let value = args.tensor(1, "value").unwrap_or_default().shape;
             let key = args.tensor(2, "key").map_or_else(|| value.clone(), |k| k.shape);
-            with_scores(ctx, layer, args, query.clone(), query.as_ref(), key.as_ref(), layer.size("num_query_heads"))
+            with_scores(
+                ctx,
+                layer,
+                args,
+                query.clone(),
+                query.as_ref(),
+                key.as_ref(),
+                layer.size("num_query_heads"),
+            )
         }
         _ => return None,
     })
@@ -160,7 +168,8 @@ fn attention(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Vec<Spec> {
     let get = |at: usize| inputs.get(at).and_then(|x| x.shape.clone()).filter(|s| !s.is_empty());
     let (query, value) = (get(0), get(1));
     let key = if inputs.len() > 2 { get(2) } else { value.clone() };
-    let shape = query.as_ref().zip(value.as_ref()).map(|(q, v)| [&q[..q.len() - 1], &v[v.len() - 1..]].concat());
+    let shape =
+        query.as_ref().zip(value.as_ref()).map(|(q, v)| [&q[..q.len() - 1], &v[v.len() - 1..]].concat());
     let dtype = result(ctx, layer, inputs.first());
     let mut out = one(shape, dtype);
     if args.flag("return_attention_scores") == Some(true) {

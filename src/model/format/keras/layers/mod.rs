@@ -44,7 +44,13 @@ pub(super) struct Ctx {
 }
 
 impl Ctx {
-    pub(super) fn new(keras: u8, autocast: bool, images_cast: bool, early: bool, floatx: Option<DType>) -> Self {
+    pub(super) fn new(
+        keras: u8,
+        autocast: bool,
+        images_cast: bool,
+        early: bool,
+        floatx: Option<DType>,
+    ) -> Self {
         Self { keras, autocast, images_cast, early, floatx, steps: Cell::new(0), depth: Cell::new(0) }
     }
 
@@ -114,16 +120,40 @@ fn rule(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
     }
     Some(match layer.class {
         "InputLayer" => vec![x],
-        "Activation" | "ReLU" | "LeakyReLU" | "ELU" | "PReLU" | "Softmax" | "ThresholdedReLU" | "Dropout"
-        | "AlphaDropout" | "GaussianDropout" | "GaussianNoise" | "ActivityRegularization" | "Masking"
-        | "SpatialDropout1D" | "SpatialDropout2D" | "SpatialDropout3D" | "SReLU" | "ParametricSoftplus" => {
-            one(x.shape, ctx.through(layer, x.dtype))
-        }
-        "Swish" | "Highway" | "BatchNormalization" | "SyncBatchNormalization" | "BatchNormalizationV1"
-        | "LayerNormalization" | "RMSNormalization" | "GroupNormalization" | "UnitNormalization" => {
+        "Activation"
+        | "ReLU"
+        | "LeakyReLU"
+        | "ELU"
+        | "PReLU"
+        | "Softmax"
+        | "ThresholdedReLU"
+        | "Dropout"
+        | "AlphaDropout"
+        | "GaussianDropout"
+        | "GaussianNoise"
+        | "ActivityRegularization"
+        | "Masking"
+        | "SpatialDropout1D"
+        | "SpatialDropout2D"
+        | "SpatialDropout3D"
+        | "SReLU"
+        | "ParametricSoftplus" => one(x.shape, ctx.through(layer, x.dtype)),
+        "Swish"
+        | "Highway"
+        | "BatchNormalization"
+        | "SyncBatchNormalization"
+        | "BatchNormalizationV1"
+        | "LayerNormalization"
+        | "RMSNormalization"
+        | "GroupNormalization"
+        | "UnitNormalization" => {
             let x_dtype = ctx.cast(layer, x.dtype);
             // On whole numbers Keras 2 fails or computes on in ways of its own.
-            let dtype = if ctx.keras >= 3 || x_dtype.is_some_and(is_float) { ctx.through(layer, x_dtype) } else { None };
+            let dtype = if ctx.keras >= 3 || x_dtype.is_some_and(is_float) {
+                ctx.through(layer, x_dtype)
+            } else {
+                None
+            };
             one(x.shape, dtype)
         }
         "TFOpLambda" | "SlicingOpLambda" => return ops::tensorflow(ctx, layer, args),
@@ -151,7 +181,8 @@ fn rule(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
                 .or_else(|| conv::apply(ctx, layer, &x))
                 .or_else(|| merge::apply(ctx, layer, args))
                 .or_else(|| recurrent::apply(ctx, layer, args))
-                .or_else(|| lookup::apply(ctx, layer, args));
+                .or_else(|| lookup::apply(ctx, layer, args))
+                .or_else(|| if ctx.keras >= 3 { ops::apply(ctx, layer, args) } else { None });
         }
     })
 }
@@ -160,8 +191,25 @@ fn rule(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
 fn is_operation(ctx: &Ctx, layer: &Layer<'_>) -> bool {
     match layer.raw.get("module").and_then(|m| m.as_str()) {
         Some(module) => module.starts_with("keras.src.ops") || module.starts_with("keras.ops"),
-        // HDF5 files of Keras 3 name no modules.
-        None => ctx.keras >= 3 && layer.class != "InputLayer" && layer.config.get("trainable").is_none(),
+        // HDF5 files of Keras 3 name no modules, and of these names there are layers too.
+        None => {
+            ctx.keras >= 3
+                && layer.config.get("trainable").is_none()
+                && matches!(
+                    layer.class,
+                    "Add"
+                        | "Subtract"
+                        | "Multiply"
+                        | "Maximum"
+                        | "Minimum"
+                        | "Average"
+                        | "Concatenate"
+                        | "Dot"
+                        | "Softmax"
+                        | "Reshape"
+                        | "Identity"
+                )
+        }
     }
 }
 

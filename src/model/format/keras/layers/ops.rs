@@ -12,8 +12,8 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
     let x = args.first();
     Some(match layer.class {
         // Number by number, whole numbers stay whole.
-        "Relu" | "Relu6" | "LeakyRelu" | "Elu" | "Selu" | "Celu" | "Negative" | "Absolute" | "Abs" | "Square"
-        | "Clip" | "Copy" | "Sign" | "StopGradient" | "Flip" => {
+        "Relu" | "Relu6" | "LeakyRelu" | "Elu" | "Selu" | "Celu" | "Negative" | "Absolute" | "Abs"
+        | "Square" | "Clip" | "Copy" | "Sign" | "StopGradient" | "Flip" => {
             one(x.shape, x.dtype.filter(|d| is_float(*d) || matches!(d, DType::Int32 | DType::Int64)))
         }
         "Sum" | "Max" | "Min" | "Prod" => {
@@ -21,19 +21,20 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             one(reduce(layer, &x), x.dtype.filter(|d| whole || is_float(*d)))
         }
         // These make floats of whole numbers, of a width that depends on the settings.
-        "Sigmoid" | "Tanh" | "Exp" | "Log" | "Log1p" | "Expm1" | "Sqrt" | "Rsqrt" | "Sin" | "Cos" | "Gelu" | "Silu"
-        | "Softplus" | "Softsign" | "Softmax" | "LogSoftmax" | "HardSigmoid" | "HardSilu" | "LogSigmoid" | "Erf"
-        | "Reciprocal" | "Mish" | "Swish" => one(x.shape, x.dtype.filter(|d| is_float(*d))),
-        "Add" | "Subtract" | "Multiply" | "Maximum" | "Minimum" | "TrueDivide" | "Divide" | "Power" | "Mod"
-        | "FloorDivide" => {
+        "Sigmoid" | "Tanh" | "Exp" | "Log" | "Log1p" | "Expm1" | "Sqrt" | "Rsqrt" | "Sin" | "Cos"
+        | "Gelu" | "Silu" | "Softplus" | "Softsign" | "Softmax" | "LogSoftmax" | "HardSigmoid"
+        | "HardSilu" | "LogSigmoid" | "Erf" | "Reciprocal" | "Mish" | "Swish" => {
+            one(x.shape, x.dtype.filter(|d| is_float(*d)))
+        }
+        "Add" | "Subtract" | "Multiply" | "Maximum" | "Minimum" | "TrueDivide" | "Divide" | "Power"
+        | "Mod" | "FloorDivide" => {
             let divides = matches!(layer.class, "TrueDivide" | "Divide" | "Power");
             let mut out = binary(ctx, args, None);
             out.iter_mut().for_each(|o| o.dtype = o.dtype.filter(|d| is_float(*d) || !divides));
             out
-        },
-        "Greater" | "GreaterEqual" | "Less" | "LessEqual" | "Equal" | "NotEqual" | "LogicalAnd" | "LogicalOr" => {
-            binary(ctx, args, Some(DType::Bool))
         }
+        "Greater" | "GreaterEqual" | "Less" | "LessEqual" | "Equal" | "NotEqual" | "LogicalAnd"
+        | "LogicalOr" => binary(ctx, args, Some(DType::Bool)),
         "Reshape" => one(reshape(layer, &x), x.dtype),
         "Transpose" => one(transpose(layer, &x), x.dtype),
         "ExpandDims" => one(expand(layer, &x), x.dtype),
@@ -44,7 +45,9 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             one(merge::concatenate(&shapes, layer.int("axis")?), x.dtype.filter(|_| same))
         }
         "Mean" | "Norm" => one(reduce(layer, &x), x.dtype.filter(|d| is_float(*d))),
-        "Argmax" | "Argmin" => one(reduce(layer, &x), Some(DType::Int32).filter(|_| layer.int("axis").is_some())),
+        "Argmax" | "Argmin" => {
+            one(reduce(layer, &x), Some(DType::Int32).filter(|_| layer.int("axis").is_some()))
+        }
         "GetItem" => one(x.shape.and_then(|s| slice::sliced(&s, args.value(1, "key")?)), x.dtype),
         "Matmul" => {
             let other = args.tensor(1, "x2")?;
@@ -53,8 +56,29 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
         }
         "OneHot" => {
             let classes = layer.size("num_classes")?;
-            let shape = x.shape.filter(|_| layer.int("axis") == Some(-1)).map(|s| [&s[..], &[Some(classes)]].concat());
+            let shape = x
+                .shape
+                .filter(|_| layer.int("axis") == Some(-1))
+                .map(|s| [&s[..], &[Some(classes)]].concat());
             one(shape, layer.text("dtype").and_then(|d| d.parse().ok()))
+        }
+        "Squeeze" => {
+            let mut shape = x.shape?;
+            let at = axis(layer.int("axis")?, shape.len())?;
+            (shape.remove(at) == Some(1)).then(|| one(Some(shape), x.dtype))?
+        }
+        "Stack" => {
+            let inputs = args.inputs();
+            let same = inputs.iter().all(|i| *i == x);
+            let mut shape = x.shape.filter(|_| same)?;
+            let at = axis(layer.int("axis")?, shape.len() + 1)?;
+            shape.insert(at, Some(inputs.len() as u64));
+            one(Some(shape), x.dtype)
+        }
+        "TopK" => {
+            let mut shape = x.shape?;
+            *shape.last_mut()? = Some(layer.size("k")?);
+            vec![Spec::new(Some(shape.clone()), x.dtype), Spec::new(Some(shape), Some(DType::Int32))]
         }
         "Pad" => one(pad(layer, &x), x.dtype),
         "Cast" => one(x.shape, layer.text("dtype").and_then(|d| d.parse().ok())),
@@ -69,8 +93,8 @@ pub(super) fn tensorflow(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Optio
     let float = x.dtype.filter(|d| is_float(*d));
     let value = |name: &str| args.value(usize::MAX, name);
     Some(match layer.text("function")? {
-        "__operators__.add" | "math.add" | "math.subtract" | "math.multiply" | "math.truediv" | "math.divide"
-        | "math.maximum" | "math.minimum" | "math.pow" => {
+        "__operators__.add" | "math.add" | "math.subtract" | "math.multiply" | "math.truediv"
+        | "math.divide" | "math.maximum" | "math.minimum" | "math.pow" => {
             let number = value("y").is_some_and(serde_json::Value::is_number);
             match args.kwargs.get("y") {
                 Some(_) if number => one(x.shape, float),
@@ -83,13 +107,14 @@ pub(super) fn tensorflow(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Optio
                 None => return None,
             }
         }
-        "nn.relu" | "nn.relu6" | "nn.elu" | "nn.selu" | "nn.leaky_relu" | "nn.softmax" | "nn.log_softmax" | "nn.sigmoid"
-        | "nn.tanh" | "nn.gelu" | "nn.silu" | "nn.softplus" | "math.sigmoid" | "math.tanh" | "math.exp" | "math.log"
-        | "math.abs" | "math.square" | "math.sqrt" | "math.rsqrt" | "math.negative" | "math.sin" | "math.cos"
-        | "math.log1p" | "math.softplus" | "math.l2_normalize" | "clip_by_value" | "stop_gradient" | "identity" => {
-            one(x.shape, float)
+        "nn.relu" | "nn.relu6" | "nn.elu" | "nn.selu" | "nn.leaky_relu" | "nn.softmax" | "nn.log_softmax"
+        | "nn.sigmoid" | "nn.tanh" | "nn.gelu" | "nn.silu" | "nn.softplus" | "math.sigmoid" | "math.tanh"
+        | "math.exp" | "math.log" | "math.abs" | "math.square" | "math.sqrt" | "math.rsqrt"
+        | "math.negative" | "math.sin" | "math.cos" | "math.log1p" | "math.softplus"
+        | "math.l2_normalize" | "clip_by_value" | "stop_gradient" | "identity" => one(x.shape, float),
+        "__operators__.getitem" => {
+            one(x.shape.and_then(|s| slice::sliced(&s, value("slice_spec")?)), x.dtype)
         }
-        "__operators__.getitem" => one(x.shape.and_then(|s| slice::sliced(&s, value("slice_spec")?)), x.dtype),
         "expand_dims" => {
             let mut shape = x.shape?;
             let at = axis(value("axis").and_then(int)?, shape.len() + 1)?;
@@ -125,7 +150,11 @@ fn binary(ctx: &Ctx, args: &Args<'_>, dtype: Option<DType>) -> Vec<Spec> {
     let number = |at, name| args.value(at, name).is_some_and(serde_json::Value::is_number);
     let (shape, same) = match (a, b) {
         (Some(a), Some(b)) => {
-            let same = if a.dtype == b.dtype { a.dtype.filter(|d| is_float(*d) || *d == DType::Int32) } else { None };
+            let same = if a.dtype == b.dtype {
+                a.dtype.filter(|d| is_float(*d) || *d == DType::Int32)
+            } else {
+                None
+            };
             // Unlike in layers the batch may be missing from one of them.
             let alike = a.rank() == b.rank();
             (merge::broadcast(ctx, &[a.shape, b.shape]).filter(|_| alike), same)

@@ -41,9 +41,11 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             let dtype = ctx.cast(layer, x.dtype);
             let inside = any(ctx, &inner, &Args::one(Spec::new(step, dtype)));
             let [out] = inside.as_slice() else { return None };
-            let shape = out.shape.as_ref().filter(|s| !s.is_empty()).and_then(|s| {
-                Some([&s[..1], &[*x.shape.as_ref()?.get(1)?], &s[1..]].concat())
-            });
+            let shape = out
+                .shape
+                .as_ref()
+                .filter(|s| !s.is_empty())
+                .and_then(|s| Some([&s[..1], &[*x.shape.as_ref()?.get(1)?], &s[1..]].concat()));
             let dtype = if ctx.keras >= 3 { ctx.compute(layer) } else { out.dtype };
             Some(vec![Spec::new(shape, dtype)])
         }
@@ -53,11 +55,7 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
 
 /// One step's shape without the batch as the layer gives it: for the last step, or for all.
 fn steps(layer: &Layer<'_>, input: &Shape, step: &[Option<u64>]) -> Shape {
-    if layer.flag("return_sequences") {
-        [&input[..2], step].concat()
-    } else {
-        [&input[..1], step].concat()
-    }
+    if layer.flag("return_sequences") { [&input[..2], step].concat() } else { [&input[..1], step].concat() }
 }
 
 fn outputs(ctx: &Ctx, layer: &Layer<'_>, shape: Option<Shape>, states: Vec<Option<Shape>>) -> Vec<Spec> {
@@ -94,7 +92,11 @@ fn units(layer: &Layer<'_>) -> Option<Units> {
 }
 
 fn cell_units(cell: &Layer<'_>) -> Option<Units> {
-    if cell.class == "StackedRNNCells" { stack(list(cell.get("cells")?)?) } else { units(cell).filter(|_| cell.class.ends_with("Cell")) }
+    if cell.class == "StackedRNNCells" {
+        stack(list(cell.get("cells")?)?)
+    } else {
+        units(cell).filter(|_| cell.class.ends_with("Cell"))
+    }
 }
 
 /// A stack of plain cells; stacks of stacks are legal, and nobody has them.

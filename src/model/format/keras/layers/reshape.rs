@@ -87,7 +87,11 @@ fn einsum_dense(ctx: &Ctx, layer: &Layer<'_>, x: &Spec) -> Option<Shape> {
         // The place of a letter in `output_shape`, which begins behind the batch.
         let told = full.len().checked_sub(skipped.max(1)).and_then(|at| given.get(at)).copied().flatten();
         let same = from_letters.chars().position(|c| c == letter).and_then(|at| input[skipped + at]);
-        full.push(if same.is_some() && ctx.keras < 3 { same } else { told.or(same.filter(|_| full.is_empty())) });
+        full.push(if same.is_some() && ctx.keras < 3 {
+            same
+        } else {
+            told.or(same.filter(|_| full.is_empty()))
+        });
     }
     if behind {
         full.extend(&input[input.len() - elided..]);

@@ -90,7 +90,10 @@ mod tests {
         let of = |key: &str| sliced(&vec![None, Some(5), Some(4)], &serde_json::from_str(key).unwrap());
         let all = r#"{"start":null,"stop":null,"step":null}"#;
         assert_eq!(of(&format!("[{all},-1]")), Some(vec![None, Some(4)]));
-        assert_eq!(of(&format!(r#"[{all},{{"start":-3,"stop":null,"step":2}}]"#)), Some(vec![None, Some(2), Some(4)]));
+        assert_eq!(
+            of(&format!(r#"[{all},{{"start":-3,"stop":null,"step":2}}]"#)),
+            Some(vec![None, Some(2), Some(4)])
+        );
         assert_eq!(of(r#"[{"class_name":"__ellipsis__","config":{}},0]"#), Some(vec![None, Some(5)]));
         assert_eq!(of("[0,0,0,0]"), None);
         assert_eq!(of("0"), Some(vec![Some(5), Some(4)]));
