@@ -4,6 +4,7 @@ pub mod contract;
 pub mod definition;
 pub mod flat;
 pub mod format;
+pub mod hdf5;
 pub mod ignore;
 pub mod npy;
 pub mod payload;
