@@ -4,6 +4,7 @@ pub mod contract;
 pub mod definition;
 pub mod format;
 pub mod ignore;
+pub mod parquet;
 pub mod payload;
 pub mod pb;
 pub mod pickle;

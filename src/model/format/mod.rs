@@ -17,6 +17,7 @@ mod folder;
 mod impostor;
 pub mod onnx;
 mod role;
+pub mod spark;
 pub mod tensorflow;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx];
+pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &spark::Spark];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;
