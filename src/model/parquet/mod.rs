@@ -214,3 +214,6 @@ impl<'s> Table<'s> {
         Ok(Some(lists))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,7 @@ from pyspark.ml import tuning as T
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import SparkSession
 
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # OneVsRest runs Python in its workers
 VERSION = tuple(int(p) for p in pyspark.__version__.split(".")[:2])
 SMALL = ["pipe_label", "pipe_assemble", "pipe_text", "kmeans", "gmm", "lr", "onehot", "nested", "cv",
          "rformula", "not_fitted", "sql"]
@@ -76,9 +77,10 @@ def stage(name, f, since=(2, 0), **more):
 
 
 SC = dict(inputCol="vec", outputCol="out")
-stage("binarizer", lambda: F.Binarizer(threshold=2.0, inputCol="f1", outputCol="out"))
+stage("binarizer", lambda: F.Binarizer(threshold=2.0, inputCol="f1", outputCol="out"), loose=["out"])
 stage("binarizer_vec", lambda: F.Binarizer(threshold=2.0, inputCol="vec", outputCol="out"), loose=["out"])
-stage("binarizer_multi", lambda: F.Binarizer(thresholds=[1.0, 2.0], inputCols=["f1", "f3"], outputCols=["a", "b"]), (3, 0))
+stage("binarizer_multi", lambda: F.Binarizer(thresholds=[1.0, 2.0], inputCols=["f1", "f3"], outputCols=["a", "b"]),
+      (3, 0), loose=["a", "b"])
 stage("brp_lsh", lambda: F.BucketedRandomProjectionLSH(bucketLength=2.0, numHashTables=3, **SC), (2, 2))
 stage("minhash", lambda: F.MinHashLSH(numHashTables=2, inputCol="sparse", outputCol="out"), (2, 2))
 stage("bucketizer", lambda: F.Bucketizer(splits=[-1e9, 0.0, 5.0, 1e9], inputCol="f1", outputCol="out"))
@@ -90,7 +92,7 @@ stage("univariate", lambda: F.UnivariateFeatureSelector(featuresCol="vec5", outp
 stage("variance", lambda: F.VarianceThresholdSelector(featuresCol="vec5", outputCol="out", varianceThreshold=0.1), (3, 1))
 stage("count", lambda: F.CountVectorizer(inputCol="words", outputCol="out"))
 stage("count_limit", lambda: F.CountVectorizer(inputCol="words", outputCol="out", vocabSize=3, minDF=2.0, binary=True))
-stage("dct", lambda: F.DCT(inverse=False, **SC))
+stage("dct", lambda: F.DCT(inverse=False, **SC), loose=["out"])
 stage("elementwise", lambda: F.ElementwiseProduct(scalingVec=Vectors.dense(1.0, 2.0, 3.0), **SC))
 stage("elementwise_sparse", lambda: F.ElementwiseProduct(scalingVec=Vectors.sparse(3, [1], [3.0]), **SC))
 stage("hasher", lambda: F.FeatureHasher(inputCols=["f1", "city", "flag"], outputCol="out"), (2, 3))
@@ -102,7 +104,7 @@ stage("imputer", lambda: F.Imputer(inputCols=["f1", "f3"], outputCols=["a", "b"]
 stage("imputer_one", lambda: F.Imputer(inputCol="f1", outputCol="a"), (3, 0), loose=["a"])
 stage("imputer_float", lambda: F.Imputer(inputCols=["fl"], outputCols=["a"]), (2, 2), loose=["a"])
 stage("index_to_string", lambda: F.IndexToString(inputCol="idx", outputCol="out", labels=["a", "b", "c", "d"]))
-stage("interaction", lambda: F.Interaction(inputCols=["f1", "vec"], outputCol="out"), (3, 0), loose=["out"])
+stage("interaction", lambda: F.Interaction(inputCols=["f1", "f3"], outputCol="out"), (3, 0), loose=["out"])
 stage("maxabs", lambda: F.MaxAbsScaler(**SC))
 stage("minmax", lambda: F.MinMaxScaler(**SC))
 stage("ngram", lambda: F.NGram(n=2, inputCol="words", outputCol="out"))
@@ -211,7 +213,8 @@ stage("pipe_poly", lambda: [F.VectorSizeHint(inputCol="vec", size=3), F.Polynomi
                             F.Normalizer(inputCol="p", outputCol="pn"), F.VectorSlicer(inputCol="pn", outputCol="s", indices=[0, 1, 2]),
                             F.DCT(inputCol="s", outputCol="features"), K.KMeans(k=2)], (2, 3))
 stage("pipe_interact", lambda: [F.VectorAssembler(inputCols=["f1", "f3"], outputCol="two"),
-                                F.Interaction(inputCols=["n", "two", "vec"], outputCol="features"),
+                                F.StandardScaler(inputCol="two", outputCol="scaled"),
+                                F.Interaction(inputCols=["n", "two"], outputCol="features"),
                                 R.LinearRegression(maxIter=2, labelCol="pos")], (3, 0))
 stage("pipe_back", lambda: [F.MinMaxScaler(inputCol="vec", outputCol="mm"), F.VectorAssembler(inputCols=["mm", "vec5"], outputCol="all"),
                             F.Normalizer(inputCol="all", outputCol="norm"), C.GBTClassifier(maxIter=2, maxDepth=2, featuresCol="norm")])
@@ -308,6 +311,8 @@ def truth(model, loose):
     for i, o in enumerate(outputs):
         if o["name"] in loose:
             over["/signatures/0/outputs/%d/dtype" % i] = over["/signatures/0/outputs/%d/shape" % i] = "partial"
+            if "(" in o["name"]:  # a name that Spark makes up
+                over["/signatures/0/outputs/%d/name" % i] = "partial"
     return {
         "signatures": [{"name": "transform", "inputs": inputs, "outputs": outputs}],
         "determinable": {"format": "stored", "signatures": "derived", "inputs.name": "stored", "inputs.dtype": "partial",

@@ -45,8 +45,8 @@ pub(super) enum Rule {
     Same(Id, Id),
     /// The first is as wide as all of the others together.
     Sum(Id, Vec<Id>),
-    /// The first is as wide as the product of the others.
-    Product(Id, Vec<Id>),
+    /// The first is as wide as the product of the others and a number.
+    Product(Id, Vec<Id>, u64),
     /// The first has all products of up to so many factors from the second.
     Polynomial(Id, Id, u64),
 }
@@ -83,6 +83,8 @@ pub(super) struct Columns {
     closed: bool,
     /// Whether something happened to the columns that is not known.
     lost_track: bool,
+    /// Whether what is assembled is a number where nothing says that it is a vector.
+    pub assembles_numbers: bool,
     /// Names of columns of which two different sizes are claimed.
     pub contradictions: Vec<String>,
     /// Names of columns that are read and that a selection has dropped.
@@ -247,7 +249,7 @@ impl Columns {
         let nominal = |ids: &[Id]| ids.iter().any(|id| self.all[id.0].nominal);
         let (to, from) = match &rule {
             Rule::Same(a, b) => (*a, nominal(&[*b])),
-            Rule::Sum(a, from) | Rule::Product(a, from) => (*a, nominal(from)),
+            Rule::Sum(a, from) | Rule::Product(a, from, _) => (*a, nominal(from)),
             Rule::Polynomial(a, b, _) => (*a, nominal(&[*b])),
         };
         self.all[to.0].nominal |= from;
@@ -332,10 +334,10 @@ impl Columns {
                     _ => false,
                 }
             }
-            Rule::Product(out, parts) => {
+            Rule::Product(out, parts, times) => {
                 let product = parts
                     .iter()
-                    .try_fold(1u64, |product, p| self.width(*p).and_then(|n| product.checked_mul(n)));
+                    .try_fold(*times, |product, p| self.width(*p).and_then(|n| product.checked_mul(n)));
                 self.size(*out, product)
             }
             Rule::Polynomial(out, from, degree) => {

@@ -131,6 +131,11 @@ pub(super) fn apply(s: &Stage<'_>, c: &mut Columns) -> Result<bool> {
         "MinHashLSHModel" => hashes(s, c, None),
         "VectorAssembler" => {
             let parts: Vec<Id> = m.columns("inputCol", "inputCols").into_iter().map(|n| c.read(n)).collect();
+            for part in parts.iter().filter(|_| c.assembles_numbers).copied().collect::<Vec<_>>() {
+                if c.width(part).is_none() {
+                    c.is(part, Kind::Scalar, None);
+                }
+            }
             if let Some(output) = m.text("outputCol") {
                 let to = c.write_vector(output, None);
                 c.rule(Rule::Sum(to, parts));
@@ -139,11 +144,12 @@ pub(super) fn apply(s: &Stage<'_>, c: &mut Columns) -> Result<bool> {
         "Interaction" => {
             let parts: Vec<Id> = m.columns("inputCol", "inputCols").into_iter().map(|n| c.read(n)).collect();
             // A category is as wide here as it has values.
-            let nominal = parts.iter().any(|p| c.nominal(*p));
+            let (categories, numbers): (Vec<Id>, Vec<Id>) = parts.into_iter().partition(|p| c.nominal(*p));
+            let times = categories.iter().try_fold(1u64, |n, p| n.checked_mul(c.categories_of(*p)?));
             if let Some(output) = m.text("outputCol") {
                 let to = c.write_vector(output, None);
-                if !nominal {
-                    c.rule(Rule::Product(to, parts));
+                if let Some(times) = times {
+                    c.rule(Rule::Product(to, numbers, times));
                 }
             }
         }

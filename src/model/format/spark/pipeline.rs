@@ -207,7 +207,11 @@ impl<'t, 'r> Walk<'t, 'r> {
     /// only where the column is there.
     fn formula(&mut self, stage: &Stage<'t>, depth: usize) -> Result<()> {
         let (m, data) = (&stage.meta, &stage.data);
-        self.stage(&join(&stage.folder, b"pipelineModel"), depth + 1)?;
+        // From 2.4 on RFormula gives vectors a VectorSizeHint and encodes text; the rest are numbers.
+        let before = std::mem::replace(&mut self.columns.assembles_numbers, m.since(2, 4) && m.version.is_some());
+        let walked = self.stage(&join(&stage.folder, b"pipelineModel"), depth + 1);
+        self.columns.assembles_numbers = before;
+        walked?;
         let label = data.ask(|t| t.texts("label", 1))?.and_then(|l| l.into_iter().next());
         if let (Some(label), Some(output)) = (label.filter(|l| !l.is_empty()), m.text("labelCol"))
             && !self.columns.has(output)
