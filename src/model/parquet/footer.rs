@@ -123,7 +123,9 @@ impl Footer {
         }
         let (elements, _) = structs(t)?;
         if elements > MAX_ELEMENTS {
-            return Err(Fault::Limit(format!("the schema has {elements} parts, at most {MAX_ELEMENTS} are read")));
+            return Err(Fault::Limit(format!(
+                "the schema has {elements} parts, at most {MAX_ELEMENTS} are read"
+            )));
         }
         let mut open: Vec<Group> = Vec::new();
         for i in 0..elements {
@@ -154,7 +156,8 @@ impl Footer {
             // The groups `list` and `element` around a list's items are a matter of spelling.
             let silent = nesting > 1
                 && (repeated && ["list", "bag", "array", "key_value", "map"].contains(&e.name.as_str())
-                    || parent.repeated && ["element", "array", "array_element", "item"].contains(&e.name.as_str()));
+                    || parent.repeated
+                        && ["element", "array", "array_element", "item"].contains(&e.name.as_str()));
             let path = match (silent, parent.path.as_str()) {
                 (true, above) => above.to_owned(),
                 (false, "") => e.name.clone(),

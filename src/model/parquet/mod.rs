@@ -89,7 +89,9 @@ impl<'s> Table<'s> {
         }
         let length = tail.first_chunk().map_or(0, |n| u64::from(u32::from_le_bytes(*n)));
         if length > MAX_FOOTER {
-            return Err(Fault::Limit(format!("the footer has {length} bytes, at most {MAX_FOOTER} are read")));
+            return Err(Fault::Limit(format!(
+                "the footer has {length} bytes, at most {MAX_FOOTER} are read"
+            )));
         }
         let start = (size - 8).checked_sub(length).filter(|s| *s >= 4);
         let start = start.ok_or_else(|| Fault::broken("the footer is longer than the file"))?;
@@ -192,7 +194,9 @@ impl<'s> Table<'s> {
 
     /// How many lists there are inside the list of a column in the first row.
     pub fn lists(&self, path: &str, cap: usize) -> Result<Option<Vec<u64>>, Fault> {
-        let Some((leaf, chunk, _)) = self.column(path).filter(|(l, _, _)| l.max_rep == 2) else { return Ok(None) };
+        let Some((leaf, chunk, _)) = self.column(path).filter(|(l, _, _)| l.max_rep == 2) else {
+            return Ok(None);
+        };
         let (mut entries, mut lists) = (0u64, Vec::new());
         page::entries(leaf, chunk, self.file, false, &mut |rep, def, _| {
             if rep == 0 && entries > 0 {

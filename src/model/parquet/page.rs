@@ -160,11 +160,14 @@ fn data_page(
             if header.level_encodings[1 - i] != RLE {
                 return Err(Fault::Limit("levels are packed in a way that is not read".to_owned()));
             }
-            let (n, after) =
-                rest.split_first_chunk::<4>().ok_or_else(|| Fault::broken("a page ends inside its levels"))?;
+            let (n, after) = rest
+                .split_first_chunk::<4>()
+                .ok_or_else(|| Fault::broken("a page ends inside its levels"))?;
             let n = u32::from_le_bytes(*n) as usize;
             if n > after.len() {
-                return Err(Fault::broken(format!("levels of {width} bits claim more bytes than the page has")));
+                return Err(Fault::broken(format!(
+                    "levels of {width} bits claim more bytes than the page has"
+                )));
             }
             (levels[i], rest) = after.split_at(n);
         }
@@ -188,7 +191,8 @@ fn data_page(
         }
     };
     for _ in 0..header.values {
-        let level = |runs: &mut Runs<'_>| runs.next_level().ok_or_else(|| Fault::broken("a page has too few levels"));
+        let level =
+            |runs: &mut Runs<'_>| runs.next_level().ok_or_else(|| Fault::broken("a page has too few levels"));
         let (r, d) = (level(&mut rep)?, level(&mut def)?);
         let value = if d == leaf.max_def { source.next_item()? } else { None };
         if !visit(r, d, value)? {

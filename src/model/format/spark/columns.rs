@@ -380,7 +380,10 @@ impl Columns {
         let outputs: Vec<Id> = {
             let mut now: Vec<(Id, &String)> = self.now.iter().map(|(n, id)| (*id, n)).collect();
             now.sort();
-            now.into_iter().map(|(id, _)| id).filter(|id| !self.all[id.0].input && !self.all[id.0].hidden).collect()
+            now.into_iter()
+                .map(|(id, _)| id)
+                .filter(|id| !self.all[id.0].input && !self.all[id.0].hidden)
+                .collect()
         };
         let mut kept = (
             inputs.iter().copied().filter(|id| there(*id)).collect::<Vec<_>>(),
@@ -390,8 +393,9 @@ impl Columns {
         if kept.0.is_empty() {
             kept = (inputs.clone(), outputs);
         }
-        let optional =
-            inputs.iter().filter(|id| !kept.0.contains(id)).map(|id| self.all[id.0].name.clone()).collect();
+        let all = kept.0.len() == inputs.len();
+        let left_out = inputs.iter().filter(|id| !all && !there(**id));
+        let optional = left_out.map(|id| self.all[id.0].name.clone()).collect();
         let tensors = |ids: &[Id]| ids.iter().map(|id| self.tensor(*id)).collect();
         (tensors(&kept.0), tensors(&kept.1), optional)
     }

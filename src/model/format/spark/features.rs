@@ -267,8 +267,7 @@ fn indexer(s: &Stage<'_>, c: &mut Columns) -> Result<()> {
     let labels = match s.data.ask(|t| t.lists("labelsArray", MAX_COLUMNS))? {
         Some(counts) => {
             let few = counts.iter().sum::<u64>() <= MAX_LABELS as u64;
-            let texts =
-                if few { s.data.ask(|t| t.texts("labelsArray", MAX_LABELS + 1))? } else { None };
+            let texts = if few { s.data.ask(|t| t.texts("labelsArray", MAX_LABELS + 1))? } else { None };
             let mut texts = texts.unwrap_or_default().into_iter();
             counts.iter().map(|n| (*n, texts.by_ref().take(*n as usize).collect::<Vec<_>>())).collect()
         }

@@ -41,17 +41,26 @@ impl Metadata {
         let missing = || {
             Error::new(
                 Kind::Model,
-                format!("`{}` is not a stage that Spark saved: it has no `metadata/part-00000`", show_bytes(folder)),
+                format!(
+                    "`{}` is not a stage that Spark saved: it has no `metadata/part-00000`",
+                    show_bytes(folder)
+                ),
             )
         };
-        let part = parts(tree, &join(folder, b"metadata")).into_iter().next().ok_or_else(missing)?;
+        let place = join(folder, b"metadata");
+        let part = match tree.get(&place).map(|e| &e.kind) {
+            // Spark 4.1 writes one plain file where it saves without a cluster.
+            Some(EntryKind::File { .. }) => place,
+            _ => parts(tree, &place).into_iter().next().ok_or_else(missing)?,
+        };
         let line = first_line(tree, &part, budget)?;
         Self::parse(&line).map_err(|e| e.context(format!("in `{}`", show_bytes(&part))))
     }
 
     /// Reads the line.
     pub(super) fn parse(line: &[u8]) -> Result<Self> {
-        let broken = |what: &str| Error::new(Kind::Model, format!("broken metadata of a Spark stage: {what}"));
+        let broken =
+            |what: &str| Error::new(Kind::Model, format!("broken metadata of a Spark stage: {what}"));
         let Ok(Value::Object(mut all)) = serde_json::from_slice(line) else {
             return Err(broken("the first line is not a JSON object"));
         };
@@ -147,7 +156,10 @@ pub(super) fn parts(tree: &Tree, folder: &[u8]) -> Vec<Vec<u8>> {
     let start = entries.partition_point(|e| e.path < prefix);
     let inside = entries[start..].iter().take_while(|e| e.path.starts_with(&prefix));
     inside
-        .filter(|e| file_name(&e.path).starts_with(b"part-") && e.path.len() == prefix.len() + file_name(&e.path).len())
+        .filter(|e| {
+            file_name(&e.path).starts_with(b"part-")
+                && e.path.len() == prefix.len() + file_name(&e.path).len()
+        })
         .filter(|e| match tree.get(&e.path).map(|e| &e.kind) {
             Some(EntryKind::File { stamp, .. }) => stamp.size > 0,
             _ => false,
@@ -165,7 +177,7 @@ fn first_line(tree: &Tree, path: &[u8], budget: &Cell<u64>) -> Result<Vec<u8>> {
         return Err(too_long());
     }
     let bytes = content.read_all(cap)?;
-    let unpacked = unpack(path, bytes, cap)?;
+    let unpacked = unpack(path, bytes, cap, true)?;
     if unpacked.len() as u64 > cap {
         return Err(too_long());
     }
@@ -175,13 +187,15 @@ fn first_line(tree: &Tree, path: &[u8], budget: &Cell<u64>) -> Result<Vec<u8>> {
 }
 
 /// Undoes Hadoop's compression, which the ending of the file's name tells. At most one byte more
-/// than `cap` is unpacked.
-pub(super) fn unpack(path: &[u8], bytes: Vec<u8>, cap: u64) -> Result<Vec<u8>> {
+/// than `cap` is unpacked; where the bytes are not `whole`, as much as there is.
+pub(super) fn unpack(path: &[u8], bytes: Vec<u8>, cap: u64, whole: bool) -> Result<Vec<u8>> {
     let name = file_name(path);
     let stream = |reader: &mut dyn Read| {
         let mut out = Vec::new();
         match reader.take(cap + 1).read_to_end(&mut out) {
             Ok(_) => Ok(out),
+            // What was unpacked before is there.
+            Err(_) if !whole => Ok(out),
             Err(e) => {
                 Err(Error::new(Kind::Model, format!("`{}` cannot be unpacked", show_bytes(path))).because(e))
             }

@@ -22,7 +22,9 @@ use serde_json::Value;
 
 use crate::error::{Result, show_bytes};
 use crate::model::contract::{Contract, Known, Signature};
-use crate::model::format::{Candidate, Folder, Format, MAX_ENTRIES, Reading, Role, Severity, file_name, join};
+use crate::model::format::{
+    Candidate, Folder, Format, MAX_ENTRIES, Reading, Role, Severity, file_name, join,
+};
 use crate::model::tree::{Tree, folder_of};
 
 use columns::Columns;
@@ -63,21 +65,23 @@ impl Format for Spark {
     }
 
     fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>> {
+        if let Some(file) = folder.file(b"metadata").filter(|f| f.size() > 0)
+            && looks_like(file.head()?)
+        {
+            return Ok(vec![candidate(folder, file.path())]);
+        }
         if !folder.folders().any(|f| f == b"metadata") {
             return Ok(Vec::new());
         }
-        for file in folder.inside(b"metadata") {
-            if !file.name().starts_with(b"part-") || file.size() == 0 {
-                continue;
-            }
-            let packed = metadata::unpack(file.path(), file.head()?.to_vec(), 4096);
-            // A part of a packed file cannot be unpacked to its end; its name must do.
-            let plain = file.name() == b"part-00000" || file.name().ends_with(b".txt");
-            let known = match packed {
-                Ok(head) if plain || !head.is_empty() => looks_like(&head),
-                _ => file.name().starts_with(b"part-00000.") && !file.name().ends_with(b".parquet"),
-            };
-            if known {
+        let parts = folder.inside(b"metadata").into_iter().filter(|f| f.name().starts_with(b"part-"));
+        // With folders of stages beside it, a file that tells nothing is a broken one.
+        let pipeline = folder.folders().any(|f| f == b"stages" || f == b"bestModel");
+        for file in parts {
+            let head = metadata::unpack(file.path(), file.head()?.to_vec(), 4096, false);
+            // How a part is packed that is not read decides by its name: there is nothing else to see.
+            let known =
+                head.map_or_else(|_| file.name().starts_with(b"part-00000."), |head| looks_like(&head));
+            if known || pipeline {
                 return Ok(vec![candidate(folder, file.path())]);
             }
         }

@@ -157,7 +157,8 @@ impl<'t, 'r> Walk<'t, 'r> {
                 return self.formula(&stage, depth);
             }
             if features::apply(&stage, &mut self.columns)? {
-                if let Some(labels) = Some(name).filter(|n| *n == "IndexToString").and_then(|_| features::labels(&stage))
+                if let Some(labels) =
+                    Some(name).filter(|n| *n == "IndexToString").and_then(|_| features::labels(&stage))
                 {
                     self.reading.fact("classes", labels);
                 }
@@ -175,7 +176,12 @@ impl<'t, 'r> Walk<'t, 'r> {
     fn pipeline(&mut self, stage: &Stage<'t>, depth: usize) -> Result<()> {
         let place = show_bytes(&stage.folder);
         let Some(uids) = stage.meta.texts("stageUids") else {
-            self.reading.find(Severity::Error, "missing-stage", place, "the pipeline does not list its stages");
+            self.reading.find(
+                Severity::Error,
+                "missing-stage",
+                place,
+                "the pipeline does not list its stages",
+            );
             self.columns.lose_track();
             return Ok(());
         };
@@ -208,7 +214,8 @@ impl<'t, 'r> Walk<'t, 'r> {
     fn formula(&mut self, stage: &Stage<'t>, depth: usize) -> Result<()> {
         let (m, data) = (&stage.meta, &stage.data);
         // From 2.4 on RFormula gives vectors a VectorSizeHint and encodes text; the rest are numbers.
-        let before = std::mem::replace(&mut self.columns.assembles_numbers, m.since(2, 4) && m.version.is_some());
+        let before =
+            std::mem::replace(&mut self.columns.assembles_numbers, m.since(2, 4) && m.version.is_some());
         let walked = self.stage(&join(&stage.folder, b"pipelineModel"), depth + 1);
         self.columns.assembles_numbers = before;
         walked?;
@@ -248,7 +255,9 @@ impl<'t, 'r> Walk<'t, 'r> {
         let m = &stage.meta;
         let class = show_bytes(m.class.as_bytes());
         if m.is_sparks() {
-            self.reading.warnings.push(format!("the stage `{class}` is not known; types after it are not either"));
+            self.reading
+                .warnings
+                .push(format!("the stage `{class}` is not known; types after it are not either"));
         } else {
             self.reading.find(
                 Severity::Warning,
@@ -260,7 +269,8 @@ impl<'t, 'r> Walk<'t, 'r> {
         for input in m.columns("inputCol", "inputCols").into_iter().chain(m.text("featuresCol")) {
             self.columns.read(input);
         }
-        let outputs = ["rawPredictionCol", "probabilityCol", "predictionCol"].iter().filter_map(|p| m.text(p));
+        let outputs =
+            ["rawPredictionCol", "probabilityCol", "predictionCol"].iter().filter_map(|p| m.text(p));
         for output in m.columns("outputCol", "outputCols").into_iter().chain(outputs) {
             self.columns.write(output, Holds::Unknown, None);
         }

@@ -59,15 +59,67 @@ const MAX_STATEMENT: usize = 1 << 20;
 
 /// Words after which a statement is more than a list of columns of one table.
 const BEYOND: &[&str] = &[
-    "join", "union", "intersect", "except", "minus", "group", "having", "lateral", "over", "window", "with",
-    "distinct", "explode", "posexplode", "inline", "stack", "exists", "pivot", "unpivot", "tablesample", "values",
-    "qualify", "transform", "interval", "cluster", "distribute",
+    "join",
+    "union",
+    "intersect",
+    "except",
+    "minus",
+    "group",
+    "having",
+    "lateral",
+    "over",
+    "window",
+    "with",
+    "distinct",
+    "explode",
+    "posexplode",
+    "inline",
+    "stack",
+    "exists",
+    "pivot",
+    "unpivot",
+    "tablesample",
+    "values",
+    "qualify",
+    "transform",
+    "interval",
+    "cluster",
+    "distribute",
 ];
 /// Words of expressions that are no columns.
 const WORDS: &[&str] = &[
-    "and", "or", "not", "is", "null", "in", "between", "like", "rlike", "ilike", "case", "when", "then", "else",
-    "end", "as", "true", "false", "cast", "div", "asc", "desc", "nulls", "first", "last", "by", "escape",
-    "current_date", "current_timestamp", "any", "all", "some",
+    "and",
+    "or",
+    "not",
+    "is",
+    "null",
+    "in",
+    "between",
+    "like",
+    "rlike",
+    "ilike",
+    "case",
+    "when",
+    "then",
+    "else",
+    "end",
+    "as",
+    "true",
+    "false",
+    "cast",
+    "div",
+    "asc",
+    "desc",
+    "nulls",
+    "first",
+    "last",
+    "by",
+    "escape",
+    "current_date",
+    "current_timestamp",
+    "any",
+    "all",
+    "some",
 ];
 
 /// Reads a statement; `None` where it is not understood.
@@ -172,7 +224,9 @@ fn alias(tokens: &[Token]) -> (&[Token], Option<String>) {
 fn ends_expression(tokens: &[Token]) -> bool {
     match tokens.last() {
         Some(Token::Word(w)) => !WORDS[..13].iter().any(|k| w.eq_ignore_ascii_case(k)),
-        Some(Token::Quoted(_) | Token::Text | Token::Whole | Token::Other(_) | Token::Sign(')' | ']')) => true,
+        Some(Token::Quoted(_) | Token::Text | Token::Whole | Token::Other(_) | Token::Sign(')' | ']')) => {
+            true
+        }
         _ => false,
     }
 }
@@ -196,12 +250,16 @@ fn reads(tokens: &[Token]) -> Option<Vec<String>> {
             }
             Token::Word(w) if w == "__THIS__" && next == Some(&Token::Sign('.')) => continue,
             Token::Word(w)
-                if cast_types || next == Some(&Token::Sign('(')) || WORDS.iter().any(|k| w.eq_ignore_ascii_case(k)) =>
+                if cast_types
+                    || next == Some(&Token::Sign('('))
+                    || WORDS.iter().any(|k| w.eq_ignore_ascii_case(k)) =>
             {
                 continue;
             }
             Token::Word(w) | Token::Quoted(w) => w,
-            Token::Sign('{' | '}' | '?' | ':' | '@' | '$' | '#' | '\\' | '~' | '>') if *t != Token::Sign('>') => {
+            Token::Sign('{' | '}' | '?' | ':' | '@' | '$' | '#' | '\\' | '~' | '>')
+                if *t != Token::Sign('>') =>
+            {
                 return None;
             }
             // A function of a function: names of its parameters are no columns.
@@ -228,7 +286,9 @@ fn dtype(body: &[Token]) -> Option<DType> {
             b'l' | b'L' => Some(DType::Int64),
             _ => None,
         },
-        [Token::Word(w)] if w.eq_ignore_ascii_case("true") || w.eq_ignore_ascii_case("false") => Some(DType::Bool),
+        [Token::Word(w)] if w.eq_ignore_ascii_case("true") || w.eq_ignore_ascii_case("false") => {
+            Some(DType::Bool)
+        }
         [cast, Token::Sign('('), inner @ .., word, Token::Word(to), Token::Sign(')')]
             if cast.is("cast") && word.is("as") && balanced(inner) =>
         {
