@@ -7,6 +7,7 @@ pub mod format;
 pub mod hdf5;
 pub mod ignore;
 pub mod npy;
+pub mod parquet;
 pub mod payload;
 pub mod pb;
 pub mod pickle;

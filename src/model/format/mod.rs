@@ -24,6 +24,7 @@ pub mod onnx;
 pub mod pytorch;
 mod role;
 pub mod sklearn;
+pub mod spark;
 pub mod tensorflow;
 pub mod theano;
 mod pickled;
@@ -45,7 +46,7 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn, &fastai::Fastai, &pytorch::PyTorch, &xgboost::XgBoost, &lightgbm::LightGbm, &catboost::CatBoost, &h2o::H2o, &tflite::TfLite, &keras::Keras];
+pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn, &fastai::Fastai, &pytorch::PyTorch, &xgboost::XgBoost, &lightgbm::LightGbm, &catboost::CatBoost, &h2o::H2o, &tflite::TfLite, &keras::Keras, &spark::Spark];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;
