@@ -11,12 +11,16 @@
 //! Invariants: content decides, a file's name never alone; each name, dtype and shape says how it is
 //! known; a file that is broken gives an error or a finding, never a guess.
 
+mod cursor;
 mod detection;
 pub mod document;
 mod folder;
+pub mod gguf;
 mod impostor;
 pub mod onnx;
 mod role;
+pub mod safetensors;
+mod shards;
 pub mod tensorflow;
 
 use std::collections::BTreeMap;
@@ -33,7 +37,8 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx];
+pub const FORMATS: &[&dyn Format] =
+    &[&tensorflow::TensorFlow, &onnx::Onnx, &safetensors::SafeTensors, &gguf::Gguf];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;
