@@ -74,15 +74,13 @@ pub(crate) fn groups(folder: &Folder<'_>, extension: &[u8]) -> BTreeMap<Vec<u8>,
         .collect()
 }
 
-/// Makes a candidate the whole of the parts that its file is the first of; `false` where its file is
-/// a later one.
-pub(crate) fn gather(groups: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>, candidate: &mut Candidate) -> bool {
-    let Some((first, parts)) = groups.iter().find(|(_, parts)| parts.contains(&candidate.file)) else {
-        return true;
-    };
-    candidate.variant = PARTS;
-    candidate.claims.extend(parts.iter().cloned());
-    *first == candidate.file
+/// Makes a candidate whose file is the first of several parts the whole of them. The later ones stay
+/// candidates, and are dropped since the first claims them.
+pub(crate) fn gather(groups: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>, candidate: &mut Candidate) {
+    if let Some(parts) = groups.get(&candidate.file) {
+        candidate.variant = PARTS;
+        candidate.claims.extend(parts.iter().cloned());
+    }
 }
 
 /// The paths of the parts of a candidate, or of its one file.

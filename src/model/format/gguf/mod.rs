@@ -43,9 +43,8 @@ impl Format for Gguf {
                 warnings: Vec::new(),
                 claims: Vec::new(),
             };
-            if shards::gather(&groups, &mut candidate) {
-                found.push(candidate);
-            }
+            shards::gather(&groups, &mut candidate);
+            found.push(candidate);
         }
         for candidate in found.iter_mut().filter(|c| !projectors.contains(&c.file)) {
             candidate.claims.extend(projectors.iter().cloned());

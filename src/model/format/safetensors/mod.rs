@@ -39,9 +39,8 @@ impl Format for SafeTensors {
                 warnings: Vec::new(),
                 claims: Vec::new(),
             };
-            if shards::gather(&groups, &mut candidate) {
-                found.push(candidate);
-            }
+            shards::gather(&groups, &mut candidate);
+            found.push(candidate);
         }
         Ok(found)
     }
