@@ -17,6 +17,7 @@ pub mod document;
 mod folder;
 pub mod gguf;
 mod impostor;
+pub mod mxnet;
 pub mod onnx;
 mod role;
 pub mod safetensors;
@@ -38,7 +39,7 @@ pub use role::Role;
 
 /// Every format that floe knows.
 pub const FORMATS: &[&dyn Format] =
-    &[&tensorflow::TensorFlow, &onnx::Onnx, &safetensors::SafeTensors, &gguf::Gguf];
+    &[&tensorflow::TensorFlow, &onnx::Onnx, &safetensors::SafeTensors, &gguf::Gguf, &mxnet::Mxnet];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;

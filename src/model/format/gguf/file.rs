@@ -178,7 +178,9 @@ impl Reader<'_, '_> {
             11 => c.i64()?.into(),
             12 => c.f64()?.into(),
             other => {
-                return Err(broken(format!("the value at byte {at} has the type {other}, known are 0 to 12")));
+                return Err(broken(format!(
+                    "the value at byte {at} has the type {other}, known are 0 to 12"
+                )));
             }
         })
     }
