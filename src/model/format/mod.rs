@@ -16,6 +16,7 @@ mod detection;
 pub mod document;
 mod folder;
 pub mod gguf;
+pub mod huggingface;
 mod impostor;
 pub mod mxnet;
 pub mod onnx;
@@ -38,8 +39,14 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] =
-    &[&tensorflow::TensorFlow, &onnx::Onnx, &safetensors::SafeTensors, &gguf::Gguf, &mxnet::Mxnet];
+pub const FORMATS: &[&dyn Format] = &[
+    &tensorflow::TensorFlow,
+    &onnx::Onnx,
+    &safetensors::SafeTensors,
+    &gguf::Gguf,
+    &mxnet::Mxnet,
+    &huggingface::HuggingFace,
+];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;

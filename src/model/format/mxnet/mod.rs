@@ -70,14 +70,19 @@ impl Format for Mxnet {
             .into_values()
             .filter_map(|lists| Some(candidate("params", &lists.last()?.clone(), lists)))
             .collect();
+        // Claimed lists are candidates too, which their graphs then take in.
+        let parts: Vec<Candidate> =
+            found.iter().flat_map(|c| &c.claims).map(|l| candidate("params", l, Vec::new())).collect();
         found.extend(alone);
+        found.extend(parts);
         Ok(found)
     }
 
     fn read(&self, tree: &Tree, candidate: &Candidate, budget: u64) -> Result<Reading> {
         let mut reading = Reading::default();
         // Of several epochs the last one counts, as sorted names have it.
-        let list = candidate.claims.iter().rfind(|p| *p != &candidate.file || candidate.variant == "params");
+        let own = (candidate.variant == "params").then_some(&candidate.file);
+        let list = candidate.claims.last().or(own);
         let arrays = match list {
             Some(list) => {
                 let content = tree.open(list)?;
