@@ -12,6 +12,7 @@
 //! known; a file that is broken gives an error or a finding, never a guess.
 
 pub mod catboost;
+mod cursor;
 mod detection;
 pub mod document;
 pub mod fastai;
@@ -20,11 +21,16 @@ pub mod h2o;
 mod impostor;
 pub mod lightgbm;
 pub mod keras;
+pub mod gguf;
+pub mod huggingface;
+pub mod mxnet;
 pub mod onnx;
 pub mod pytorch;
 mod role;
 pub mod sklearn;
 pub mod spark;
+pub mod safetensors;
+mod shards;
 pub mod tensorflow;
 pub mod theano;
 mod pickled;
@@ -46,7 +52,7 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn, &fastai::Fastai, &pytorch::PyTorch, &xgboost::XgBoost, &lightgbm::LightGbm, &catboost::CatBoost, &h2o::H2o, &tflite::TfLite, &keras::Keras, &spark::Spark];
+pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn, &fastai::Fastai, &pytorch::PyTorch, &xgboost::XgBoost, &lightgbm::LightGbm, &catboost::CatBoost, &h2o::H2o, &tflite::TfLite, &keras::Keras, &spark::Spark, &safetensors::SafeTensors, &gguf::Gguf, &mxnet::Mxnet, &huggingface::HuggingFace];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;
