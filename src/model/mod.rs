@@ -7,6 +7,7 @@ pub mod ignore;
 pub mod payload;
 pub mod pb;
 pub mod pickle;
+pub mod python;
 pub mod secrets;
 pub mod tree;
 
