@@ -14,10 +14,14 @@
 mod detection;
 pub mod document;
 mod folder;
+pub mod function;
 mod impostor;
+pub mod mlflow;
 pub mod onnx;
+mod packages;
 mod role;
 pub mod tensorflow;
+mod yaml;
 
 use std::collections::BTreeMap;
 
@@ -33,7 +37,8 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx];
+pub const FORMATS: &[&dyn Format] =
+    &[&tensorflow::TensorFlow, &onnx::Onnx, &mlflow::Mlflow, &function::PythonFunction];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;
@@ -56,6 +61,12 @@ pub trait Format: Sync {
     /// What people call the framework that writes it, where a reading does not know better.
     fn framework(&self) -> &'static str {
         self.name()
+    }
+
+    /// Whether it counts only where no other format finds a model, or several so that nobody could
+    /// tell which is meant; it then is asked about the folder where the search starts.
+    fn last_resort(&self) -> bool {
+        false
     }
 
     /// The models of this format that lie directly in a folder, or are the folder.

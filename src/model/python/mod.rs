@@ -123,7 +123,8 @@ fn names_an_encoding(bytes: &[u8]) -> bool {
     bytes.split(|b| *b == b'\n').take(2).any(|line| {
         let line = line.trim_ascii_start();
         let Some(at) = line.windows(6).position(|w| w == b"coding") else { return false };
-        let Some(name) = line[at + 6..].strip_prefix(b":").or_else(|| line[at + 6..].strip_prefix(b"=")) else {
+        let Some(name) = line[at + 6..].strip_prefix(b":").or_else(|| line[at + 6..].strip_prefix(b"="))
+        else {
             return false;
         };
         let name = name.trim_ascii_start().to_ascii_lowercase();

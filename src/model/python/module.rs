@@ -12,8 +12,18 @@ const MAX_TEXT: usize = 400;
 /// The most functions, imports and names that are kept.
 const MAX_KEPT: usize = 20_000;
 /// Words with which running code makes names, or may.
-const MAKERS: &[&str] =
-    &["exec", "execfile", "globals", "locals", "vars", "setattr", "__dict__", "modules", "global", "__getattr__"];
+const MAKERS: &[&str] = &[
+    "exec",
+    "execfile",
+    "globals",
+    "locals",
+    "vars",
+    "setattr",
+    "__dict__",
+    "modules",
+    "global",
+    "__getattr__",
+];
 
 /// Reads what a module defines.
 pub fn parse(text: &str) -> Result<Module, Problem> {
@@ -179,7 +189,9 @@ impl<'t> Parser<'t> {
             found.push(Import { module, level: dots, line });
         }
         let room = MAX_KEPT.saturating_sub(self.module.imports.len());
-        self.module.imports.extend(found.into_iter().filter(|i| !i.module.is_empty() || i.level > 0).take(room));
+        self.module
+            .imports
+            .extend(found.into_iter().filter(|i| !i.module.is_empty() || i.level > 0).take(room));
     }
 
     fn bind_if(&mut self, binds: bool, name: &str) {
@@ -214,10 +226,7 @@ impl<'t> Parser<'t> {
     /// Names that a statement binds, apart from imports and definitions.
     fn bindings(&mut self, tokens: &[Token]) {
         for statement in self.statements_of(tokens) {
-            let last = statement
-                .iter()
-                .rposition(|t| t.kind == Kind::Op && self.word(t) == "=")
-                .unwrap_or(0);
+            let last = statement.iter().rposition(|t| t.kind == Kind::Op && self.word(t) == "=").unwrap_or(0);
             let mut bound = BTreeSet::new();
             let mut in_for = false;
             for (i, t) in statement.iter().enumerate() {
@@ -395,7 +404,11 @@ impl<'t> Parser<'t> {
                 return None;
             }
             let text = self.word(key).trim_start_matches(|c: char| c.is_ascii_alphabetic());
-            let quotes = if text.len() >= 6 && (text.starts_with("\"\"\"") || text.starts_with("'''")) { 3 } else { 1 };
+            let quotes = if text.len() >= 6 && (text.starts_with("\"\"\"") || text.starts_with("'''")) {
+                3
+            } else {
+                1
+            };
             let text = text.get(quotes..text.len().checked_sub(quotes)?)?;
             if keys.iter().any(|k| k == text) || text.len() > MAX_TEXT {
                 return None;

@@ -36,7 +36,9 @@ fn problem(text: &str) -> (usize, &'static str) {
 #[test]
 fn parameters_of_every_kind() {
     assert_eq!(
-        functions("def f(a, /, b: int, c: 'x' = (1, 2), *args: T, d, e=lambda x, y: x, **kw) -> dict[str, int]:\n  pass\n"),
+        functions(
+            "def f(a, /, b: int, c: 'x' = (1, 2), *args: T, d, e=lambda x, y: x, **kw) -> dict[str, int]:\n  pass\n"
+        ),
         ["f(!a, b: int, c: 'x'?, *args: T?, =d, =e?, **kw?) -> dict[str, int]"]
     );
     assert_eq!(functions("def f(a, *, b):\n  pass"), ["f(a, =b)"]);
@@ -58,10 +60,7 @@ fn only_what_is_at_the_top_counts() {
     }
     assert!(!m.names.contains("inner") && !m.names.contains("json") && !m.open);
     let imports: Vec<(&str, usize)> = m.imports.iter().map(|i| (i.module.as_str(), i.level)).collect();
-    assert_eq!(
-        imports,
-        [("os", 0), ("sys", 0), ("a.b", 0), ("", 1), ("json", 0), ("quick", 0)]
-    );
+    assert_eq!(imports, [("os", 0), ("sys", 0), ("a.b", 0), ("", 1), ("json", 0), ("quick", 0)]);
     assert!(module("from x import *").open && module("globals()['f'] = 1").open);
 }
 
@@ -93,8 +92,14 @@ fn python_2_is_read_too() {
 #[test]
 fn outputs_are_the_keys_that_every_return_has() {
     let outputs = |text: &str| module(text).functions[0].outputs.clone().map(|o| o.join(","));
-    assert_eq!(outputs("def f(x):\n  def g(): return 1\n  return {'a': x, \"b\": [1, {'c': 2}]}\n").unwrap(), "a,b");
-    assert_eq!(outputs("def f(x):\n  if x: return {'a': 1}\n  return {'a': lambda a, b: 2};\n").unwrap(), "a");
+    assert_eq!(
+        outputs("def f(x):\n  def g(): return 1\n  return {'a': x, \"b\": [1, {'c': 2}]}\n").unwrap(),
+        "a,b"
+    );
+    assert_eq!(
+        outputs("def f(x):\n  if x: return {'a': 1}\n  return {'a': lambda a, b: 2};\n").unwrap(),
+        "a"
+    );
     for text in [
         "def f(x): return x",
         "def f(x): pass",
@@ -137,7 +142,10 @@ fn what_python_refuses_has_a_line() {
 #[test]
 fn encodings_are_those_of_the_comment_at_the_top() {
     assert_eq!(decode("\u{feff}x = 'é'".as_bytes()).unwrap(), "x = 'é'");
-    assert_eq!(decode(b"# -*- coding: latin-1 -*-\nx = '\xe9'").unwrap(), "# -*- coding: latin-1 -*-\nx = 'é'");
+    assert_eq!(
+        decode(b"# -*- coding: latin-1 -*-\nx = '\xe9'").unwrap(),
+        "# -*- coding: latin-1 -*-\nx = 'é'"
+    );
     assert_eq!(decode(b"\n\nx = '\xe9'").unwrap_err().line, 3);
     assert!(decode(b"# coding: utf-8\n\xff").is_err());
 }

@@ -245,7 +245,8 @@ impl Lexer<'_> {
     /// Whether the number that ends here began with `0x`, so that its `e` is a digit.
     fn hexadecimal(&self) -> bool {
         let before = &self.bytes[..self.at];
-        let start = before.iter().rposition(|c| !c.is_ascii_alphanumeric() && *c != b'_').map_or(0, |p| p + 1);
+        let start =
+            before.iter().rposition(|c| !c.is_ascii_alphanumeric() && *c != b'_').map_or(0, |p| p + 1);
         before[start..].starts_with(b"0x") || before[start..].starts_with(b"0X")
     }
 
@@ -328,7 +329,8 @@ impl Lexer<'_> {
 
     fn closes(&mut self, end: &End) -> bool {
         let rest = &self.bytes[self.at..];
-        let closed = if end.triple { rest.starts_with(&[end.quote; 3]) } else { rest.first() == Some(&end.quote) };
+        let closed =
+            if end.triple { rest.starts_with(&[end.quote; 3]) } else { rest.first() == Some(&end.quote) };
         if closed {
             self.at += if end.triple { 3 } else { 1 };
         }
@@ -442,5 +444,6 @@ fn is_name_start(c: u8) -> bool {
 }
 
 fn is_prefix(word: &str) -> bool {
-    word.len() <= 2 && word.bytes().all(|c| matches!(c.to_ascii_lowercase(), b'r' | b'b' | b'u' | b'f' | b't'))
+    word.len() <= 2
+        && word.bytes().all(|c| matches!(c.to_ascii_lowercase(), b'r' | b'b' | b'u' | b'f' | b't'))
 }
