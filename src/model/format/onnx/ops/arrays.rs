@@ -147,7 +147,8 @@ fn unique(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
 
 /// The rank, and the sizes where they are given as whole numbers.
 fn resize(node: &Node<'_, '_>) -> Result<Option<Val>> {
-    let Some((elem, Some(shape))) = node.tensor(0) else { return Ok(None) };
+    let Some((elem, shape)) = node.tensor(0) else { return Ok(None) };
+    let Some(shape) = shape else { return Ok(Some(val(elem, None))) };
     let mut out = vec![Dim::Unknown; shape.len()];
     let stretched = node.text("keep_aspect_ratio_policy")?.is_none_or(|p| p == "stretch");
     let axes = match node.ints("axes")? {
@@ -309,7 +310,8 @@ fn range(node: &Node<'_, '_>) -> Option<Val> {
 }
 
 fn crop(node: &Node<'_, '_>) -> Result<Option<Val>> {
-    let Some((elem, Some(shape))) = node.tensor(0) else { return Ok(None) };
+    let Some((elem, shape)) = node.tensor(0) else { return Ok(None) };
+    let Some(shape) = shape else { return Ok(Some(val(elem, None))) };
     let axes = match node.ints("axes")? {
         Some(axes) => axes.iter().map(|a| axis(*a, shape.len())).collect::<Option<Vec<_>>>(),
         None => Some((0..shape.len()).collect()),
@@ -324,7 +326,8 @@ fn crop(node: &Node<'_, '_>) -> Result<Option<Val>> {
 }
 
 fn blocks(node: &Node<'_, '_>) -> Result<Option<Val>> {
-    let Some((elem, Some(shape))) = node.tensor(0) else { return Ok(None) };
+    let Some((elem, shape)) = node.tensor(0) else { return Ok(None) };
+    let Some(shape) = shape else { return Ok(Some(val(elem, None))) };
     let [n, c, h, w] = shape.as_slice() else { return Ok(None) };
     let size = node.int("blocksize")?.and_then(|b| u64::try_from(b).ok()).filter(|b| *b > 0 && *b < 1 << 16);
     let Some(size) = size else { return Ok(Some(val(elem, Some(vec![Dim::Unknown; 4])))) };
@@ -360,7 +363,8 @@ fn tile(node: &Node<'_, '_>) -> Option<Val> {
 
 /// A transform along one axis, with real and imaginary part in the last dimension.
 fn dft(node: &Node<'_, '_>) -> Result<Option<Val>> {
-    let Some((elem, Some(shape))) = node.tensor(0) else { return Ok(None) };
+    let Some((elem, shape)) = node.tensor(0) else { return Ok(None) };
+    let Some(shape) = shape else { return Ok(Some(val(elem, None))) };
     if shape.len() < 2 {
         return Ok(None);
     }
@@ -375,6 +379,12 @@ fn dft(node: &Node<'_, '_>) -> Result<Option<Val>> {
     let inverse = node.int("inverse")?.unwrap_or(0) != 0;
     let half = node.int("onesided")?.unwrap_or(0) != 0;
     let last = shape.len() - 1;
+    if node.input(1).is_none() && !half {
+        // As long as before, along whichever axis.
+        let mut out = shape.clone();
+        out[last] = Dim::Size(2);
+        return Ok(Some(val(elem, Some(out))));
+    }
     let Some(at) = at else {
         let mut out = vec![Dim::Unknown; shape.len()];
         out[last] = Dim::Size(if inverse && half { 1 } else { 2 });
@@ -386,13 +396,10 @@ fn dft(node: &Node<'_, '_>) -> Result<Option<Val>> {
         None => number(&shape[at]),
     };
     let mut out = shape.clone();
-    let kept = matches!((node.input(1), half), (None, false));
-    if !kept {
-        let n = if half && !inverse { length.map(|n| n / 2 + 1) } else { length };
-        // Half of a spectrum does not tell whether the whole was even.
-        let n = n.filter(|_| !(half && inverse && node.input(1).is_none()));
-        out[at] = n.map_or(Dim::Unknown, Dim::Size);
-    }
+    let n = if half && !inverse { length.map(|n| n / 2 + 1) } else { length };
+    // Half of a spectrum does not tell whether the whole was even.
+    let n = n.filter(|_| !(half && inverse && node.input(1).is_none()));
+    out[at] = n.map_or(Dim::Unknown, Dim::Size);
     out[last] = Dim::Size(if inverse && half { 1 } else { 2 });
     Ok(Some(val(elem, Some(out))))
 }

@@ -231,6 +231,14 @@ pub(super) fn either(a: &Type, b: &Type) -> Type {
             };
             Type::tensor(*elem, shape)
         }
+        (Type::Sequence(a), Type::Sequence(b)) => match either(a, b) {
+            Type::Other => Type::Other,
+            inner => Type::Sequence(Box::new(inner)),
+        },
+        (Type::Optional(a), Type::Optional(b)) => match either(a, b) {
+            Type::Other => Type::Other,
+            inner => Type::Optional(Box::new(inner)),
+        },
         _ if a == b => a.clone(),
         _ => Type::Other,
     }
@@ -255,7 +263,34 @@ fn elementwise(node: &Node<'_, '_>, elem: Option<DType>, dtype_of: usize) -> Opt
             _ => None,
         };
     }
-    Some(val(elem, shape))
+    Some(Val { values: computed(node), ..val(elem, shape) })
+}
+
+/// The sum, difference, product or quotient of two short lists of whole numbers.
+fn computed(node: &Node<'_, '_>) -> Option<Vec<Option<i64>>> {
+    let whole = |at: usize| {
+        let elem = node.tensor(at)?.0;
+        node.input(at)?.values.as_ref().filter(|_| matches!(elem, Some(DType::Int64 | DType::Int32)))
+    };
+    let (a, b) = (whole(0)?, whole(1)?);
+    let apply = |x: i64, y: i64| match node.op.as_str() {
+        "Add" => x.checked_add(y),
+        "Sub" => x.checked_sub(y),
+        "Mul" => x.checked_mul(y),
+        // Both signs round towards zero somewhere and down elsewhere.
+        "Div" if x >= 0 && y > 0 => Some(x / y),
+        _ => None,
+    };
+    let n = match (a.len(), b.len()) {
+        (m, n) if m == n => m,
+        (m, 1) => m,
+        (1, n) => n,
+        _ => return None,
+    };
+    let one = |list: &[Option<i64>], at: usize| if list.len() == 1 { list[0] } else { list[at] };
+    let ranked = |at: usize| node.tensor(at).and_then(|t| t.1).is_some_and(|s| s.len() <= 1);
+    let all = (0..n).map(|at| apply(one(a, at)?, one(b, at)?)).collect();
+    (node.inputs.len() == 2 && ranked(0) && ranked(1)).then_some(all)
 }
 
 /// The shape that two shapes broadcast to (onnx/docs/Broadcasting.md).

@@ -97,7 +97,8 @@ pub(super) fn convolution(
 }
 
 pub(super) fn pool(node: &Node<'_, '_>) -> Result<Option<Val>> {
-    let Some((elem, Some(x))) = node.tensor(0) else { return Ok(None) };
+    let Some((elem, x)) = node.tensor(0) else { return Ok(None) };
+    let Some(x) = x else { return Ok(Some(val(elem, None))) };
     if x.len() < 3 {
         return Ok(None);
     }
