@@ -12,6 +12,7 @@ pub mod payload;
 pub mod pb;
 pub mod pickle;
 pub mod pull;
+pub mod python;
 pub mod secrets;
 pub mod tree;
 pub mod zip;

@@ -17,9 +17,9 @@ use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::Contract;
 use crate::model::format::impostor::{self, Impostor};
 use crate::model::format::{
-    BUDGET, Candidate, FORMATS, Finding, Format, Reading, Role, Weight, document, folder,
+    BUDGET, Candidate, FORMATS, Finding, Folder, Format, Reading, Role, Weight, document, folder, packages,
 };
-use crate::model::tree::{EntryKind, Tree, join_lexically};
+use crate::model::tree::{EntryKind, Tree, folder_of, join_lexically};
 
 /// What the user said about which model is meant.
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,7 +161,7 @@ fn search(tree: &Tree, choice: &Choice<'_>) -> Result<Found> {
         let mut found = Vec::new();
         let mut here = Vec::new();
         for folder in level {
-            for format in &formats {
+            for format in formats.iter().filter(|f| !f.last_resort()) {
                 found.extend(format.detect(folder)?);
             }
             here.extend(impostor::all(folder, &formats)?);
@@ -171,6 +171,43 @@ fn search(tree: &Tree, choice: &Choice<'_>) -> Result<Found> {
         let candidates = without_parts(without_links(tree, found));
         if !candidates.is_empty() {
             return Ok(Found { candidates, impostors, more });
+        let found = without_parts(without_links(tree, found));
+        match found.as_slice() {
+            [] => {}
+            [one] => {
+                let mut found = read(tree, one, impostors)?;
+                if more {
+                    found.warnings.push(format!(
+                        "of each level of folders only the first {} files were searched for models",
+                        folder::MAX_FILES
+                    ));
+                }
+                return Ok(Some(found));
+            }
+            several => match last_resort(&levels, &formats)? {
+                Some(mut one) => {
+                    one.warnings.push(format!(
+                        "there are several models, and it is taken for the code that loads them: {}",
+                        places(several)
+                    ));
+                    return read(tree, &one, impostors).map(Some);
+                }
+                None => return Err(ambiguous(several)),
+            },
+        }
+    }
+    if let Some(one) = last_resort(&levels, &formats)? {
+        return read(tree, &one, impostors).map(Some);
+    }
+    if let Some(first) = impostors.first() {
+        return Ok(Some(stand_in(first.clone(), impostors)));
+    }
+    match choice.framework {
+        None => Ok(None),
+        Some(name) => {
+            Err(Error::new(Kind::Model, format!("no model of the format `{name}` is in the files")).hint(
+                "leave `--framework` out to see what is found, or name the model's place with `--model PATH`",
+            ))
         }
     }
     Ok(Found { candidates: Vec::new(), impostors, more })
@@ -229,21 +266,34 @@ fn chosen_place(tree: &Tree, path: Option<&[u8]>) -> Result<(Vec<u8>, Option<Vec
     if folder::is_folder(tree, &path) { Ok((path, None)) } else { Err(missing()) }
 }
 
-fn ambiguous(found: &[Candidate]) -> Error {
+/// The model of a format that counts only where no other is sure.
+fn last_resort(levels: &[Vec<Folder<'_>>], formats: &[&dyn Format]) -> Result<Option<Candidate>> {
+    for folder in levels.first().into_iter().flatten() {
+        for format in formats.iter().filter(|f| f.last_resort()) {
+            if let Some(first) = format.detect(folder)?.into_iter().next() {
+                return Ok(Some(first));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Where models were found, for people.
+fn places(found: &[Candidate]) -> String {
     let place = |c: &Candidate| match c.location.as_slice() {
         b"" => "the top folder".to_owned(),
         path => format!("`{}`", show_bytes(path)),
     };
     let list: Vec<String> =
         found.iter().take(20).map(|c| format!("{} in {} ({})", c.format, place(c), c.evidence)).collect();
-    let more = if found.len() > 20 { ", …" } else { "" };
+    format!("{}{}", list.join(", "), if found.len() > 20 { ", …" } else { "" })
+}
+
+fn ambiguous(found: &[Candidate]) -> Error {
     let same_format = found.iter().all(|c| c.format == found[0].format);
     let flags = if same_format { "`--model PATH`" } else { "`--framework NAME` or `--model PATH`" };
-    Error::new(
-        Kind::Model,
-        format!("ambiguous: the files hold {} models: {}{more}", found.len(), list.join(", ")),
-    )
-    .hint(format!("say which one is meant with {flags}, or select the files of one model as the payload"))
+    Error::new(Kind::Model, format!("ambiguous: the files hold {} models: {}", found.len(), places(found)))
+        .hint(format!("say which one is meant with {flags}, or select the files of one model as the payload"))
 }
 
 fn read(tree: &Tree, candidate: &Candidate, impostors: Vec<Impostor>) -> Result<Detection> {
@@ -283,6 +333,13 @@ fn read(tree: &Tree, candidate: &Candidate, impostors: Vec<Impostor>) -> Result<
         finding.place = show_bytes(&candidate.file);
     }
     d.findings.extend(impostors.into_iter().map(|i| i.finding));
+    if !d.facts.contains_key("packages") {
+        let is_file = d.location == d.file;
+        let beside = if is_file { folder_of(&d.location) } else { d.location.as_slice() };
+        if let Some(packages) = packages::find(tree, &[beside, b""]).filter(|p| !p.is_empty()) {
+            d.facts.insert("packages".to_owned(), packages.into());
+        }
+    }
     weights_that_are_pointers(tree, &mut d)?;
     Ok(d)
 }

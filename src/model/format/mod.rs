@@ -26,6 +26,9 @@ pub mod huggingface;
 pub mod mxnet;
 pub mod onnx;
 pub mod pytorch;
+pub mod function;
+pub mod mlflow;
+mod packages;
 mod role;
 pub mod sklearn;
 pub mod spark;
@@ -37,6 +40,7 @@ mod pickled;
 mod rows;
 pub mod tflite;
 pub mod xgboost;
+mod yaml;
 
 use std::collections::BTreeMap;
 
@@ -52,7 +56,7 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn, &fastai::Fastai, &pytorch::PyTorch, &xgboost::XgBoost, &lightgbm::LightGbm, &catboost::CatBoost, &h2o::H2o, &tflite::TfLite, &keras::Keras, &spark::Spark, &safetensors::SafeTensors, &gguf::Gguf, &mxnet::Mxnet, &huggingface::HuggingFace];
+pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn, &fastai::Fastai, &pytorch::PyTorch, &xgboost::XgBoost, &lightgbm::LightGbm, &catboost::CatBoost, &h2o::H2o, &tflite::TfLite, &keras::Keras, &spark::Spark, &safetensors::SafeTensors, &gguf::Gguf, &mxnet::Mxnet, &huggingface::HuggingFace, &mlflow::Mlflow, &function::PythonFunction];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;
@@ -75,6 +79,12 @@ pub trait Format: Sync {
     /// What people call the framework that writes it, where a reading does not know better.
     fn framework(&self) -> &'static str {
         self.name()
+    }
+
+    /// Whether it counts only where no other format finds a model, or several so that nobody could
+    /// tell which is meant; it then is asked about the folder where the search starts.
+    fn last_resort(&self) -> bool {
+        false
     }
 
     /// The models of this format that lie directly in a folder, or are the folder.
