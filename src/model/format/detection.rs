@@ -168,49 +168,22 @@ fn search(tree: &Tree, choice: &Choice<'_>) -> Result<Found> {
         }
         here.retain(|i| !found.iter().any(|c| c.file == i.path));
         impostors.extend(here);
-        let candidates = without_parts(without_links(tree, found));
+        let mut candidates = without_parts(without_links(tree, found));
+        if candidates.len() > 1
+            && let Some(mut code) = last_resort(&levels, &formats)?
+        {
+            code.warnings.push(format!(
+                "there are several models, and it is taken for the code that loads them: {}",
+                places(&candidates)
+            ));
+            candidates = vec![code];
+        }
         if !candidates.is_empty() {
             return Ok(Found { candidates, impostors, more });
-        let found = without_parts(without_links(tree, found));
-        match found.as_slice() {
-            [] => {}
-            [one] => {
-                let mut found = read(tree, one, impostors)?;
-                if more {
-                    found.warnings.push(format!(
-                        "of each level of folders only the first {} files were searched for models",
-                        folder::MAX_FILES
-                    ));
-                }
-                return Ok(Some(found));
-            }
-            several => match last_resort(&levels, &formats)? {
-                Some(mut one) => {
-                    one.warnings.push(format!(
-                        "there are several models, and it is taken for the code that loads them: {}",
-                        places(several)
-                    ));
-                    return read(tree, &one, impostors).map(Some);
-                }
-                None => return Err(ambiguous(several)),
-            },
         }
     }
-    if let Some(one) = last_resort(&levels, &formats)? {
-        return read(tree, &one, impostors).map(Some);
-    }
-    if let Some(first) = impostors.first() {
-        return Ok(Some(stand_in(first.clone(), impostors)));
-    }
-    match choice.framework {
-        None => Ok(None),
-        Some(name) => {
-            Err(Error::new(Kind::Model, format!("no model of the format `{name}` is in the files")).hint(
-                "leave `--framework` out to see what is found, or name the model's place with `--model PATH`",
-            ))
-        }
-    }
-    Ok(Found { candidates: Vec::new(), impostors, more })
+    let candidates = last_resort(&levels, &formats)?.into_iter().collect();
+    Ok(Found { candidates, impostors, more })
 }
 
 /// A model and links to it are one model: the file itself counts, else the first of its names.

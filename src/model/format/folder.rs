@@ -66,7 +66,12 @@ impl<'t> Folder<'t> {
             .take_while(|e| e.path.starts_with(&prefix))
             .filter(|e| matches!(e.kind, EntryKind::File { .. }) && !e.path[prefix.len()..].contains(&b'/'))
             .take(MAX_FILES)
-            .map(|entry| File { path: Cow::Borrowed(&entry.path), entry, head: OnceCell::new() })
+            .map(|entry| File {
+                path: Cow::Borrowed(&entry.path),
+                entry,
+                head: OnceCell::new(),
+                pickle: OnceCell::new(),
+            })
             .collect()
     }
 

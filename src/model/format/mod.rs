@@ -17,28 +17,28 @@ mod detection;
 pub mod document;
 pub mod fastai;
 mod folder;
-pub mod h2o;
-mod impostor;
-pub mod lightgbm;
-pub mod keras;
+pub mod function;
 pub mod gguf;
+pub mod h2o;
 pub mod huggingface;
+mod impostor;
+pub mod keras;
+pub mod lightgbm;
+pub mod mlflow;
 pub mod mxnet;
 pub mod onnx;
-pub mod pytorch;
-pub mod function;
-pub mod mlflow;
 mod packages;
+mod pickled;
+pub mod pytorch;
 mod role;
-pub mod sklearn;
-pub mod spark;
+mod rows;
 pub mod safetensors;
 mod shards;
+pub mod sklearn;
+pub mod spark;
 pub mod tensorflow;
-pub mod theano;
-mod pickled;
-mod rows;
 pub mod tflite;
+pub mod theano;
 pub mod xgboost;
 mod yaml;
 
@@ -56,7 +56,27 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn, &fastai::Fastai, &pytorch::PyTorch, &xgboost::XgBoost, &lightgbm::LightGbm, &catboost::CatBoost, &h2o::H2o, &tflite::TfLite, &keras::Keras, &spark::Spark, &safetensors::SafeTensors, &gguf::Gguf, &mxnet::Mxnet, &huggingface::HuggingFace, &mlflow::Mlflow, &function::PythonFunction];
+pub const FORMATS: &[&dyn Format] = &[
+    &tensorflow::TensorFlow,
+    &onnx::Onnx,
+    &theano::Theano,
+    &sklearn::Sklearn,
+    &fastai::Fastai,
+    &pytorch::PyTorch,
+    &xgboost::XgBoost,
+    &lightgbm::LightGbm,
+    &catboost::CatBoost,
+    &h2o::H2o,
+    &tflite::TfLite,
+    &keras::Keras,
+    &spark::Spark,
+    &safetensors::SafeTensors,
+    &gguf::Gguf,
+    &mxnet::Mxnet,
+    &huggingface::HuggingFace,
+    &mlflow::Mlflow,
+    &function::PythonFunction,
+];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;

@@ -35,10 +35,8 @@ pub(super) fn read(pickle: &Pickle, root: Id, reading: &mut Reading) {
         finish(Vec::new(), chain, reading);
         return;
     };
-    let loader = pickle
-        .attr(loaders, "loaders")
-        .and_then(|l| list(pickle, l))
-        .and_then(|l| l.first().copied());
+    let loader =
+        pickle.attr(loaders, "loaders").and_then(|l| list(pickle, l)).and_then(|l| l.first().copied());
     let Some(loader) = loader else {
         finish(Vec::new(), chain, reading);
         return;
@@ -105,7 +103,11 @@ fn body(pickle: &Pickle, model: Id) -> Option<Signature> {
     }
     let chain = sequence::chain(pickle, &[id])?;
     let mut input = Tensor::new("input", chain.input.dtype, chain.input.shape, Known::Derived);
-    input.known = Provenance { name: Known::Convention, dtype: known(input.dtype.is_some()), shape: known(input.shape.is_some()) };
+    input.known = Provenance {
+        name: Known::Convention,
+        dtype: known(input.dtype.is_some()),
+        shape: known(input.shape.is_some()),
+    };
     let mut output = Tensor::new("output", None, None, Known::Unknown);
     output.known.name = Known::Convention;
     Some(Signature {

@@ -142,7 +142,9 @@ fn forgive(read: &mut Read) {
 /// Whether a name is that of a method of a class, of one that Python does not give a meaning.
 fn is_method(name: &str) -> bool {
     name.split_once('.').is_some_and(|(class, method)| {
-        class.starts_with(|c: char| c.is_ascii_uppercase()) && !method.contains('.') && !method.starts_with('_')
+        class.starts_with(|c: char| c.is_ascii_uppercase())
+            && !method.contains('.')
+            && !method.starts_with('_')
     })
 }
 

@@ -187,11 +187,15 @@ const NAMESPACES: &[&str] = &[
 fn weights(inputs: &[Value], graph: &Value) -> Vec<Weight> {
     let mut all = Vec::new();
     for spec in inputs {
-        for (kind, key) in
-            [("parameter", "parameter_name"), ("buffer", "buffer_name"), ("tensor_constant", "tensor_constant_name")]
-        {
+        for (kind, key) in [
+            ("parameter", "parameter_name"),
+            ("buffer", "buffer_name"),
+            ("tensor_constant", "tensor_constant_name"),
+        ] {
             let Some(spec) = part(spec, kind) else { continue };
-            let (Some(name), Some(value)) = (spec[key].as_str(), spec["arg"]["name"].as_str()) else { continue };
+            let (Some(name), Some(value)) = (spec[key].as_str(), spec["arg"]["name"].as_str()) else {
+                continue;
+            };
             let (dtype, shape, _) = tensor_value(&graph["tensor_values"][value]);
             all.push(Weight { name: name.to_owned(), dtype: dtype.map(|d| d.name().to_owned()), shape });
         }
@@ -303,7 +307,8 @@ fn tensor_value(value: &Value) -> (Option<DType>, Option<Shape>, Vec<Option<Stri
 
 /// The name of a dimension: a bare symbol, or sympy's printed form of one.
 fn symbol(expression: &str) -> Option<String> {
-    let plain = |s: &str| !s.is_empty() && s.len() <= 64 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let plain =
+        |s: &str| !s.is_empty() && s.len() <= 64 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if plain(expression) {
         return Some(expression.to_owned());
     }

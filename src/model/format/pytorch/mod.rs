@@ -73,7 +73,10 @@ impl Format for PyTorch {
                 Severity::Warning,
                 "unread-serialization",
                 "",
-                format!("`{}` is {what}; declare its contract in the definition", show_bytes(&candidate.file)),
+                format!(
+                    "`{}` is {what}; declare its contract in the definition",
+                    show_bytes(&candidate.file)
+                ),
             );
             return Ok(reading);
         }
@@ -84,7 +87,10 @@ impl Format for PyTorch {
         }
         let archive = Archive::open(&content)?;
         let Some((kind, root)) = container::kind(&archive) else {
-            return Err(Error::new(Kind::Model, "the zip archive has none of the entries that PyTorch writes"));
+            return Err(Error::new(
+                Kind::Model,
+                "the zip archive has none of the entries that PyTorch writes",
+            ));
         };
         match kind {
             container::Kind::Save => {
@@ -122,12 +128,28 @@ impl Format for PyTorch {
 
 /// What is recognised and not read: variant, framework, description.
 const UNREAD: &[(&str, &str, &str)] = &[
-    ("tar", "pytorch", "a tar of PyTorch before 0.1.10, which floe does not read; save it again with a current one"),
+    (
+        "tar",
+        "pytorch",
+        "a tar of PyTorch before 0.1.10, which floe does not read; save it again with a current one",
+    ),
     ("executorch", "executorch", "a program for ExecuTorch, which floe does not read"),
     ("mobile", "torchscript", "a TorchScript program as a flatbuffer, which floe does not read"),
-    ("torchscript-json", "torchscript", "a TorchScript program of PyTorch 1.0 to 1.3, which floe does not read; save it again with a current one"),
-    ("torch-package", "torch.package", "a package of `torch.package`, whose code would have to run to know more"),
-    ("torchserve", "torchserve", "an archive of TorchServe with a model inside; unpack it and pack what is in it"),
+    (
+        "torchscript-json",
+        "torchscript",
+        "a TorchScript program of PyTorch 1.0 to 1.3, which floe does not read; save it again with a current one",
+    ),
+    (
+        "torch-package",
+        "torch.package",
+        "a package of `torch.package`, whose code would have to run to know more",
+    ),
+    (
+        "torchserve",
+        "torchserve",
+        "an archive of TorchServe with a model inside; unpack it and pack what is in it",
+    ),
 ];
 
 /// The weights that a file of `torch.save` lists, whatever else is in it: for formats whose folders
@@ -210,7 +232,9 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, &'static str)>> {
         match kind {
             container::Kind::Save => "is a zip archive of `torch.save` (it has a `data.pkl`)",
             container::Kind::Script => "is a TorchScript archive (it has a `data.pkl` and a `constants.pkl`)",
-            container::Kind::OldScript => "is a TorchScript archive of PyTorch 1.0 to 1.3 (it has a `model.json`)",
+            container::Kind::OldScript => {
+                "is a TorchScript archive of PyTorch 1.0 to 1.3 (it has a `model.json`)"
+            }
             container::Kind::Export => "is an archive of `torch.export` (it has an `archive_format`)",
             container::Kind::OldExport => {
                 "is an archive of `torch.export` (it has a `serialized_exported_program.json`)"

@@ -139,8 +139,12 @@ pub(crate) fn table(pickle: &Pickle, root: Id) -> Option<(Table, Option<Id>)> {
         let Some(inner) = pickle.get(root, key) else { continue };
         if is_module(pickle, inner) {
             let walk = walk(pickle, inner);
-            let table =
-                Table { weights: walk.weights, key: Some((*key).to_owned()), cut: walk.cut, ..Table::default() };
+            let table = Table {
+                weights: walk.weights,
+                key: Some((*key).to_owned()),
+                cut: walk.cut,
+                ..Table::default()
+            };
             return Some((table, Some(inner)));
         }
         table = flat(pickle, inner);
@@ -173,9 +177,7 @@ impl Table {
 /// The tensors that are values of a dict, or elements of a list.
 fn flat(pickle: &Pickle, id: Id) -> Table {
     let mut table = Table::default();
-    each(pickle, id, |name, value| {
-        tensors::tensor(pickle, value).is_none_or(|info| table.add(name, info))
-    });
+    each(pickle, id, |name, value| tensors::tensor(pickle, value).is_none_or(|info| table.add(name, info)));
     table
 }
 

@@ -60,7 +60,10 @@ pub(crate) fn read(read: &Read, serialization: &str, reading: &mut Reading) {
 
 fn cut(cut: bool, reading: &mut Reading) {
     if cut {
-        reading.warnings.push("the table of weights is not complete: it has more tensors or longer names than are listed".to_owned());
+        reading.warnings.push(
+            "the table of weights is not complete: it has more tensors or longer names than are listed"
+                .to_owned(),
+        );
     }
 }
 
@@ -70,7 +73,9 @@ fn hints(table: &Table, reading: &mut Reading) {
     let matrix = |w: &&crate::model::format::Weight| {
         w.name.ends_with("weight") && w.shape.as_ref().is_some_and(|s| s.len() >= 2)
     };
-    let dim = |w: &crate::model::format::Weight, i: usize| w.shape.as_ref().and_then(|s| s.get(i).copied().flatten());
+    let dim = |w: &crate::model::format::Weight, i: usize| {
+        w.shape.as_ref().and_then(|s| s.get(i).copied().flatten())
+    };
     if let Some(n) = table.weights.iter().find(matrix).and_then(|w| dim(w, 1)) {
         reading.fact("pytorch.hint.inputs", n);
     }

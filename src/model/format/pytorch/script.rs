@@ -106,8 +106,13 @@ fn plain_class(module: &str, name: &str) -> String {
 fn facts(archive: &Archive<'_>, root: &str, reading: &mut Reading) {
     reading.fact("serialization", "torchscript");
     let extra = format!("{root}extra/");
-    let mut names: Vec<&str> =
-        archive.entries().iter().filter_map(|e| e.name.strip_prefix(&extra)).filter(|n| !n.is_empty()).take(1000).collect();
+    let mut names: Vec<&str> = archive
+        .entries()
+        .iter()
+        .filter_map(|e| e.name.strip_prefix(&extra))
+        .filter(|n| !n.is_empty())
+        .take(1000)
+        .collect();
     names.sort_unstable();
     reading.fact("torchscript.extra_files", names);
     if archive.find(&format!("{root}bytecode.pkl")).is_some() {
@@ -242,7 +247,9 @@ fn returned(
         }
         return Ok(());
     }
-    if let ("Dict", [_, part], Some(keys)) = (kind.name.as_str(), kind.args.as_slice(), code::returned_keys(method)) {
+    if let ("Dict", [_, part], Some(keys)) =
+        (kind.name.as_str(), kind.args.as_slice(), code::returned_keys(method))
+    {
         let mut unique: Vec<&String> = keys.iter().collect();
         unique.sort_unstable();
         unique.dedup();
@@ -280,7 +287,9 @@ fn front(
         }
         let Some((_, kind)) = class.attributes.iter().find(|(name, _)| name == local) else { continue };
         let Some(layer) = pickle.attr(top, local) else { continue };
-        let Some(info) = pickle.attr(layer, "weight").and_then(|w| tensors::tensor(pickle, w)) else { continue };
+        let Some(info) = pickle.attr(layer, "weight").and_then(|w| tensors::tensor(pickle, w)) else {
+            continue;
+        };
         let Some(own) = kind.name.strip_prefix("__torch__.torch.nn.modules.") else { continue };
         let last = own.rsplit('.').next().unwrap_or(own);
         let dtype: Option<DType> = info.dtype.as_deref().and_then(|d| d.parse().ok());

@@ -99,7 +99,8 @@ fn class_of(pickle: &Pickle, id: Id) -> &str {
 fn first(pickle: &Pickle, id: Id) -> Need {
     let class = class_of(pickle, id);
     let dtype = own_tensor(pickle, id, "weight").and_then(|w| w.dtype).and_then(|d| d.parse().ok());
-    let attr = |name: &str| pickle.attr(id, name).and_then(|a| pickle.int(a)).and_then(|n| u64::try_from(n).ok());
+    let attr =
+        |name: &str| pickle.attr(id, name).and_then(|a| pickle.int(a)).and_then(|n| u64::try_from(n).ok());
     let some = |shape: Option<Shape>| Need::Value(Value { dtype, shape });
     let images = |rank: usize, channels: Option<u64>| {
         let mut shape = vec![None, channels];
@@ -166,7 +167,8 @@ fn elementwise(class: &str) -> bool {
 /// What a layer makes of a value.
 fn apply(pickle: &Pickle, id: Id, value: &Value) -> Value {
     let class = class_of(pickle, id);
-    let attr = |name: &str| pickle.attr(id, name).and_then(|a| pickle.int(a)).and_then(|n| u64::try_from(n).ok());
+    let attr =
+        |name: &str| pickle.attr(id, name).and_then(|a| pickle.int(a)).and_then(|n| u64::try_from(n).ok());
     let same = value.clone();
     let unknown = Value { dtype: same.dtype, shape: None };
     match class {
