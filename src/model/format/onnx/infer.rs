@@ -110,7 +110,7 @@ impl<'a> Caller<'a, '_> {
 pub(super) struct Scope<'p, 'i> {
     known: BTreeMap<String, Val>,
     weights: Option<&'p BTreeMap<String, Option<Message<'i>>>>,
-    outer: Option<&'p Scope<'p, 'i>>,
+    outer: Option<&'p Self>,
 }
 
 impl<'p, 'i> Scope<'p, 'i> {

@@ -105,8 +105,13 @@ pub(super) fn read(mut message: Message<'_>, reading: &mut Reading, sizes: bool)
         }
         signatures.push(signature);
     }
+    // The methods of TensorFlow Serving that are called with records, whatever the graph is fed with.
+    let by_record = reading.facts.iter().any(|(key, value)| {
+        let method = value.as_str().unwrap_or_default();
+        key.ends_with("].method") && (method.ends_with("/regress") || method.ends_with("/classify"))
+    });
     let takes_text = |s: &Signature| s.inputs.iter().any(|t| t.dtype == Some(DType::String));
-    if let Some(graph) = served.graph.filter(|_| signatures.iter().any(takes_text)) {
+    if let Some(graph) = served.graph.filter(|_| by_record || signatures.iter().any(takes_text)) {
         // The contract stands; what comes now may run out of budget in a graph of a size never met.
         if let Err(e) = examples::read(graph, reading) {
             reading.warnings.push(format!("the graph was not searched for features of records: {e}"));
