@@ -110,8 +110,8 @@ enum Literal {
     Text(Vec<u8>),
     Number(u64),
     Bool(bool),
-    Sequence(Vec<Literal>),
-    Dict(Vec<(Literal, Literal)>),
+    Sequence(Vec<Self>),
+    Dict(Vec<(Self, Self)>),
 }
 
 /// The three things that a header says.

@@ -4,10 +4,11 @@
 //! stays too: to refuse it is not our business.
 
 use crate::model::pickle::input::Step;
-use crate::model::pickle::machine::{Machine, Note};
+use crate::model::pickle::machine::Machine;
 use crate::model::pickle::node::{Form, Id, Node, Object, Text};
 use crate::model::pickle::numpy::{Array, ArrayData};
 use crate::model::pickle::text;
+use crate::model::pickle::told::Note;
 
 /// The most dimensions of an array; numpy has 64.
 const MAX_RANK: usize = 64;
@@ -275,7 +276,7 @@ impl Machine<'_> {
             self.input.skip(u64::from(padding))?;
         }
         let offset = self.input.at();
-        array.data = match usize::try_from(length).ok().filter(|n| self.has_room(*n)) {
+        array.data = match usize::try_from(length).ok().filter(|n| *n <= self.longest()) {
             Some(length) => ArrayData::Bytes(Text::Here(self.input.bytes(length)?)),
             None => {
                 self.input.skip(length)?;

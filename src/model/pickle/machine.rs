@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::model::pb::Source;
 use crate::model::pickle::INLINE;
 use crate::model::pickle::input::{Halt, Input, Step, broken};
-use crate::model::pickle::node::{Form, Id, Node, Object, Pickle, Text};
-use crate::model::pickle::text;
+use crate::model::pickle::memo::Memo;
+use crate::model::pickle::node::{Id, Node, Object, Text};
+use crate::model::pickle::told::{Limits, Note, Read, Use};
 
 /// The most that is kept on the stack.
 const MAX_STACK: usize = 1 << 20;
@@ -23,86 +24,9 @@ const MANY_TEXTS: usize = 16 << 20;
 /// What is still kept then.
 const SHORT: usize = 1 << 10;
 /// The longest name of a module or of something in it.
-const MAX_NAME: usize = 4 << 10;
+pub(super) const MAX_NAME: usize = 4 << 10;
 /// The most notes and names that are told.
 const MAX_NOTES: usize = 10_000;
-
-/// How much a pickle may hold.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Opcodes.
-    pub steps: u64,
-    /// Nodes in the arena; each takes 48 bytes.
-    pub nodes: usize,
-    /// Bytes that are read; those that are skipped do not count.
-    pub bytes: u64,
-    /// Bytes of memory for what hangs on the nodes.
-    pub memory: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { steps: 20_000_000, nodes: 1_000_000, bytes: 64 << 20, memory: 48 << 20 }
-    }
-}
-
-/// A name that the pickle has a loader look up.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Use {
-    /// The module.
-    pub module: String,
-    /// The name in it.
-    pub name: String,
-    /// Whether the loader would call it, or make an object of it.
-    pub called: bool,
-    /// Whether it is only ever used as a class of which objects are made (`NEWOBJ`), which Python
-    /// refuses for functions.
-    pub made: bool,
-    /// The offset of the opcode that looks it up first.
-    pub offset: u64,
-}
-
-/// Something that a loader would do besides looking names up and calling them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// A number of `copyreg`'s extension registry, which stands for any name.
-    Extension(u32),
-    /// What is called is itself the result of a call, at this node.
-    ComputedCall(Id),
-    /// The state of a class, function or module is changed: this node, a [`Node::Global`].
-    Patched(Id),
-    /// A file beside this one that holds an array (joblib before 0.10), by its name.
-    SideFile(String),
-    /// A whole pickle inside this text, for the function of this name to load.
-    Nested {
-        /// What loads it: `pickle.loads`, `torch.storage._load_from_bytes`.
-        by: String,
-        /// The pickle.
-        text: Text,
-    },
-}
-
-/// What was read.
-#[derive(Clone, Debug, Default)]
-pub struct Read {
-    /// The tree.
-    pub pickle: Pickle,
-    /// The protocol, as the `PROTO` opcode says; 0 or 1 where there is none.
-    pub protocol: u8,
-    /// The offset behind `STOP`.
-    pub end: u64,
-    /// How many opcodes there are.
-    pub steps: u64,
-    /// Each name that is looked up, once.
-    pub uses: Vec<Use>,
-    /// What else a loader would do.
-    pub notes: Vec<Note>,
-    /// The limit at which the reading stopped, if it did not come to `STOP`.
-    pub stopped: Option<String>,
-    /// What lay lowest on the stack where the reading stopped: mostly the object that would have
-    /// become the root, without its state; or the function that would have made it.
-    pub unfinished: Option<Id>,
-}
 
 /// Reads the pickle that begins at an offset.
 ///
@@ -161,40 +85,6 @@ struct Frame {
     memo: Memo,
 }
 
-/// What was put aside, by number. Numbers in sequence, the rule, cost four bytes each.
-#[derive(Default)]
-struct Memo {
-    dense: Vec<Option<Id>>,
-    sparse: HashMap<u64, Id>,
-    count: u64,
-}
-
-impl Memo {
-    fn get(&self, key: u64) -> Option<Id> {
-        match usize::try_from(key).ok().and_then(|k| self.dense.get(k)) {
-            Some(id) => *id,
-            None => self.sparse.get(&key).copied(),
-        }
-    }
-
-    fn put(&mut self, key: u64, id: Id) {
-        self.count += u64::from(self.get(key).is_none());
-        // Python 2's C pickler begins with one.
-        if key == 1 && self.dense.is_empty() && self.sparse.is_empty() {
-            self.dense.push(None);
-        }
-        let next = self.dense.len() as u64;
-        if key < next {
-            self.dense[key as usize] = Some(id);
-        } else if key == next {
-            self.dense.push(Some(id));
-            self.sparse.remove(&key);
-        } else {
-            self.sparse.insert(key, id);
-        }
-    }
-}
-
 /// The state of the reading.
 pub(super) struct Machine<'s> {
     pub(super) input: Input<'s>,
@@ -214,8 +104,8 @@ pub(super) struct Machine<'s> {
 
 /// Keys of the nodes that are made once, beside those of small integers.
 const NONE: i64 = -1;
-const FALSE: i64 = -2;
-const TRUE: i64 = -3;
+pub(super) const FALSE: i64 = -2;
+pub(super) const TRUE: i64 = -3;
 
 impl Machine<'_> {
     fn run(&mut self) -> Step<()> {
@@ -286,13 +176,13 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn push_node(&mut self, node: Node) -> Step<()> {
+    pub(super) fn push_node(&mut self, node: Node) -> Step<()> {
         let id = self.node(node)?;
         self.push(id)
     }
 
     /// Pushes one of the values that are made once.
-    fn push_small(&mut self, key: i64) -> Step<()> {
+    pub(super) fn push_small(&mut self, key: i64) -> Step<()> {
         if let Some(id) = self.small.get(&key) {
             return self.push(*id);
         }
@@ -306,7 +196,7 @@ impl Machine<'_> {
         self.push(id)
     }
 
-    fn push_number(&mut self, node: Node) -> Step<()> {
+    pub(super) fn push_number(&mut self, node: Node) -> Step<()> {
         match node {
             Node::Int(n @ 0..=255) => self.push_small(n),
             Node::Long(bytes) => {
@@ -347,7 +237,7 @@ impl Machine<'_> {
     }
 
     fn pairs(&self, values: &[Id]) -> Step<Vec<(Id, Id)>> {
-        if values.len() % 2 != 0 {
+        if !values.len().is_multiple_of(2) {
             return Err(self.fault("an odd number of values for the items of a dict"));
         }
         for key in values.iter().step_by(2) {
@@ -388,7 +278,7 @@ impl Machine<'_> {
             0x89 => self.push_small(FALSE)?,
             b'I' | b'L' | b'F' | b'J' | b'K' | b'M' | b'G' | 0x8a | 0x8b => self.number(opcode)?,
             b'S' | b'V' | b'T' | b'U' | b'X' | b'B' | b'C' | 0x8c | 0x8d | 0x8e | 0x96 => {
-                self.text(opcode)?
+                self.text(opcode)?;
             }
             b']' => self.push_node(Node::List(Vec::new()))?,
             b')' => self.push_node(Node::Tuple(Vec::new()))?,
@@ -424,8 +314,8 @@ impl Machine<'_> {
             b'p' | b'q' | b'r' | 0x94 => {
                 let id = self.top()?;
                 let key = if opcode == 0x94 { self.frame.memo.count } else { self.memo_key(opcode)? };
-                let dense = key <= self.frame.memo.dense.len() as u64;
-                self.charge(if dense { 6 } else { 40 })?;
+                let cheap = self.frame.memo.is_cheap(key);
+                self.charge(if cheap { 6 } else { 40 })?;
                 self.frame.memo.put(key, id);
             }
             b'c' | 0x93 | 0x82..=0x84 => self.global(opcode)?,
@@ -473,100 +363,6 @@ impl Machine<'_> {
                 key.ok_or_else(|| self.fault("a number in the memo is none"))?
             }
         })
-    }
-
-    fn number(&mut self, opcode: u8) -> Step<()> {
-        let node = match opcode {
-            b'K' => Node::Int(i64::from(self.input.byte()?)),
-            b'M' => Node::Int(i64::from(u16::from_le_bytes(self.input.array()?))),
-            b'J' => Node::Int(i64::from(i32::from_le_bytes(self.input.array()?))),
-            b'G' => Node::Float(f64::from_be_bytes(self.input.array()?)),
-            0x8a | 0x8b => {
-                let length = if opcode == 0x8a {
-                    i64::from(self.input.byte()?)
-                } else {
-                    i64::from(i32::from_le_bytes(self.input.array()?))
-                };
-                let Ok(length) = usize::try_from(length) else {
-                    return Err(self.fault("an integer has a negative length"));
-                };
-                if length > text::MAX_LONG {
-                    self.input.skip(length as u64)?;
-                    Node::Opaque("an integer of many digits")
-                } else {
-                    text::long(&self.input.bytes(length)?)
-                }
-            }
-            _ => {
-                let Ok(line) = self.input.line(INLINE)? else {
-                    return self.push_node(Node::Opaque("an integer of many digits"));
-                };
-                match (opcode, line.as_slice()) {
-                    (b'I', b"00") => return self.push_small(FALSE),
-                    (b'I', b"01") => return self.push_small(TRUE),
-                    (b'F', text) => {
-                        let text = std::str::from_utf8(text.trim_ascii()).ok();
-                        let value = text.and_then(|t| t.parse().ok());
-                        Node::Float(value.ok_or_else(|| self.fault("a float is none"))?)
-                    }
-                    (_, text) => {
-                        let digits =
-                            if opcode == b'L' { text.strip_suffix(b"L").unwrap_or(text) } else { text };
-                        text::decimal(digits).ok_or_else(|| self.fault("an integer is none"))?
-                    }
-                }
-            }
-        };
-        self.push_number(node)
-    }
-
-    fn text(&mut self, opcode: u8) -> Step<()> {
-        let most = if self.texts > MANY_TEXTS { SHORT } else { INLINE };
-        let is_str = matches!(opcode, b'V' | b'X' | 0x8c | 0x8d);
-        let wrap = if is_str { Node::Str } else { Node::Bytes };
-        let kept = if matches!(opcode, b'S' | b'V') {
-            match self.input.line(most)? {
-                Err((offset, length)) => {
-                    let form = if is_str { Form::RawUnicode } else { Form::Quoted };
-                    return self.push_node(wrap(Text::There { offset, length, form }));
-                }
-                Ok(line) if is_str => text::raw_unicode(&line),
-                Ok(line) => text::quoted(&line),
-            }
-            .ok_or_else(|| self.fault("a string is not written as one"))?
-        } else {
-            let length = match opcode {
-                b'U' | b'C' | 0x8c => u64::from(self.input.byte()?),
-                b'X' | b'B' => u64::from(u32::from_le_bytes(self.input.array()?)),
-                b'T' => u64::try_from(i32::from_le_bytes(self.input.array()?))
-                    .map_err(|_| self.fault("a string has a negative length"))?,
-                _ => u64::from_le_bytes(self.input.array()?),
-            };
-            match usize::try_from(length).ok().filter(|n| *n <= most) {
-                Some(length) => self.input.bytes(length)?,
-                None => {
-                    let offset = self.input.at();
-                    self.input.skip(length)?;
-                    return self.push_node(wrap(Text::There { offset, length, form: Form::Raw }));
-                }
-            }
-        };
-        if is_str && !text::is_text(&kept) {
-            return Err(self.fault("a string is not UTF-8"));
-        }
-        self.texts += kept.len();
-        self.charge(kept.len() + 16)?;
-        self.push_node(wrap(Text::Here(kept)))
-    }
-
-    /// A line that is a name or a number.
-    fn name(&mut self) -> Step<Vec<u8>> {
-        self.input.line(MAX_NAME)?.map_err(|_| self.fault("a name is too long"))
-    }
-
-    fn string(&mut self, bytes: Vec<u8>) -> Step<Id> {
-        self.charge(bytes.len() + 16)?;
-        self.node(Node::Str(Text::Here(bytes)))
     }
 
     /// Puts values into a container.
@@ -713,7 +509,7 @@ impl Machine<'_> {
                 }
             }
             Node::Object(_) | Node::Opaque(_) | Node::Persistent(_) => {
-                self.note(Note::ComputedCall(class))?
+                self.note(Note::ComputedCall(class))?;
             }
             _ => return Err(self.fault("what is called is neither a function nor a class")),
         }
@@ -736,10 +532,9 @@ impl Machine<'_> {
         self.charge(bytes)
     }
 
-    /// Whether bytes of this length may be kept.
-    pub(super) fn has_room(&self, length: usize) -> bool {
-        let room = length <= if self.texts > MANY_TEXTS { SHORT } else { INLINE };
-        room
+    /// The longest text that is kept now.
+    pub(super) fn longest(&self) -> usize {
+        if self.texts > MANY_TEXTS { SHORT } else { INLINE }
     }
 
     /// Goes on with the pickle that begins here, whose result shall replace a node; not inside of

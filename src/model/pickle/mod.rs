@@ -12,17 +12,21 @@ mod fold;
 mod inflate;
 mod input;
 mod machine;
+mod memo;
 mod names;
 mod node;
 mod numpy;
+mod operand;
 mod stored;
 mod text;
+mod told;
 mod verdict;
 
-pub use machine::{Limits, Note, Read, Use, read};
+pub use machine::read;
 pub use node::{Form, Id, Node, Object, Pickle, Text};
 pub use numpy::{Array, ArrayData, ElementType};
 pub use stored::{Peek, Stored, looks_like, open, peek};
+pub use told::{Limits, Note, Read, Use};
 pub use verdict::{Allow, verdict};
 
 /// Strings and bytes up to this many bytes are kept; of longer ones, where they lie.

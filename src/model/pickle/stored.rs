@@ -8,10 +8,11 @@ use std::cell::Cell;
 use crate::error::{Error, Kind, Result};
 use crate::model::pb::Source;
 use crate::model::pickle::inflate::{Codec, Inflated};
-use crate::model::pickle::machine::{Limits, Read, Use, run};
+use crate::model::pickle::machine::run;
 use crate::model::pickle::node::{Form, Node, Pickle, Text};
 use crate::model::pickle::numpy::{Array, ArrayData};
 use crate::model::pickle::text;
+use crate::model::pickle::told::{Limits, Read, Use};
 
 /// A pickle that was read, and its source.
 pub struct Stored<'s> {

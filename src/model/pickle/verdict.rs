@@ -12,12 +12,13 @@ use std::collections::BTreeSet;
 
 use crate::error::show_bytes;
 use crate::model::format::{Reading, Severity};
-use crate::model::pickle::machine::{Limits, Note, Read, Use, run};
+use crate::model::pickle::machine::run;
 use crate::model::pickle::names::{
     CODE, COMMON, DANGEROUS_MODULES, DANGEROUS_NAMES, FRAMEWORK_DANGERS, PLAIN_BUILTINS,
 };
 use crate::model::pickle::node::{Node, Pickle, Text};
 use crate::model::pickle::stored::Stored;
+use crate::model::pickle::told::{Limits, Note, Read, Use};
 use crate::model::zip::{self, Archive};
 
 /// The most findings about one pickle.
