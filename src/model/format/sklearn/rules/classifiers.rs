@@ -2,7 +2,7 @@
 
 use crate::model::contract::DType;
 use crate::model::format::sklearn::answer::{Given, Method, Model, Out, Type};
-use crate::model::format::sklearn::rules::{FLOAT, Labels, Rules, layer, linear, precision};
+use crate::model::format::sklearn::rules::{FLOAT, Labels, Rules, layer, linear, precision, release};
 use crate::model::format::sklearn::state::Part;
 
 /// What a classifier gives; `None` where the class is none that is known.
@@ -37,6 +37,13 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
         _ => return None,
     };
     let mut model = Model::of(Given::Unknown).with(Method::Predict, labels.predicted());
+    // It learned to tell several labels in 1.0; before, it takes them and gives one.
+    if name == "RidgeClassifierCV"
+        && matches!(labels, Labels::Indicator(_))
+        && release(part).is_none_or(|v| v < (1, 0))
+    {
+        model.add(Method::Predict, Out::vague(Type::Unknown));
+    }
     if shares {
         model.add(Method::Proba, labels.shares_as(share_type(part)));
     }

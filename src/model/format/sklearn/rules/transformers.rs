@@ -55,7 +55,7 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
         "StandardScaler" | "MinMaxScaler" | "MaxAbsScaler" | "RobustScaler" | "Normalizer"
         | "PowerTransformer" | "QuantileTransformer" => Out::wide(Type::Floating, Dim::Same).as_given(),
         "Binarizer" => Out::wide(Type::Same, Dim::Same).as_given(),
-        "KernelCenterer" => Out::wide(precision(part, "K_fit_rows_"), Dim::Same),
+        "KernelCenterer" => Out::wide(Type::Unknown, Dim::Same),
         "PCA" => {
             score = Some(Out::column(precision(part, "components_")));
             rows("components_")
