@@ -35,7 +35,8 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn];
+pub const FORMATS: &[&dyn Format] =
+    &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;

@@ -40,8 +40,8 @@ WANTED = [
     ("0.20", "Pipeline", "x_frame", "pickle2"),
     ("0.20", "KNeighborsRegressor", "reals", "joblib"),
     ("0.17", "RandomForestClassifier", "words", "pickle2"),
-    ("0.17", "Pipeline", "x_text", "pickle0"),
-    ("0.17", "GaussianNB", "pair", "joblib"),
+    ("0.17", "Pipeline", "x_text_words", "pickle0"),
+    ("0.17", "GaussianNB", "pair", "pickle1"),
 ]
 
 

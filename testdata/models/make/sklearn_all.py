@@ -750,7 +750,8 @@ def entry(case, estimator, name, path, form):
         "id": name,
         "format": "sklearn",
         "framework": "scikit-learn",
-        "framework_version": VERSION,
+        # Models hold it since 0.18.
+        "framework_version": VERSION if RELEASE >= (0, 18) else "unknown",
         "path": path,
         "expect": "ok",
         "signatures": truth_of(case, estimator),

@@ -163,9 +163,10 @@ impl Out {
             fixed => fixed,
         };
         let same = before.width();
-        let dims = self.dims.as_ref().map(|dims| {
-            dims.iter().map(|d| if *d == Dim::Same { same } else { *d }).collect()
-        });
+        let dims = self
+            .dims
+            .as_ref()
+            .map(|dims| dims.iter().map(|d| if *d == Dim::Same { same } else { *d }).collect());
         let layout = if self.layout == Layout::Same { before.layout } else { self.layout };
         Self { dtype, dims, layout }
     }

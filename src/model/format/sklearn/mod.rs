@@ -27,8 +27,23 @@ pub struct Sklearn;
 
 /// Packages whose pickles are models of another format, even where scikit-learn's parts are inside.
 const OTHERS: &[&str] = &[
-    "xgboost", "lightgbm", "catboost", "torch", "fastai", "theano", "aesara", "pytensor", "lasagne", "keras",
-    "tensorflow", "tf_keras", "mlflow", "mxnet", "spacy", "pandas", "numpy",
+    "xgboost",
+    "lightgbm",
+    "catboost",
+    "torch",
+    "fastai",
+    "theano",
+    "aesara",
+    "pytensor",
+    "lasagne",
+    "keras",
+    "tensorflow",
+    "tf_keras",
+    "mlflow",
+    "mxnet",
+    "spacy",
+    "pandas",
+    "numpy",
 ];
 
 impl Format for Sklearn {
@@ -72,7 +87,11 @@ impl Format for Sklearn {
         }
         let stored = pickle::open(&content, &Limits { bytes: budget, ..Limits::default() })?;
         let by_joblib = stored.compression.is_some()
-            || stored.read.uses.iter().any(|u| u.module.contains("joblib") && u.name.contains("ArrayWrapper"));
+            || stored
+                .read
+                .uses
+                .iter()
+                .any(|u| u.module.contains("joblib") && u.name.contains("ArrayWrapper"));
         reading.fact("serialization", if by_joblib { "joblib" } else { "pickle" });
         reading.fact("compression", stored.compression);
         reading.fact("pickle_protocol", stored.read.protocol);
@@ -105,10 +124,14 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, String)>> {
             let schema = archive.find(skops::SCHEMA).and_then(|e| archive.head(e, 512).ok());
             schema.is_some_and(|s| s.windows(12).any(|w| w == b"\"__loader__\""))
                 && archive.entries().iter().all(|e| {
-                    e.name == skops::SCHEMA || [".npy", ".npz", ".bin"].iter().any(|x| e.name.ends_with(x)) || !e.name.contains('/')
+                    e.name == skops::SCHEMA
+                        || [".npy", ".npz", ".bin"].iter().any(|x| e.name.ends_with(x))
+                        || !e.name.contains('/')
                 })
         });
-        return Ok(is_skops.then(|| ("skops", "a skops archive (`schema.json` with objects of Python)".to_owned())));
+        return Ok(
+            is_skops.then(|| ("skops", "a skops archive (`schema.json` with objects of Python)".to_owned()))
+        );
     }
     let Some(peek) = file.pickle()? else { return Ok(None) };
     Ok(of_peek(peek).map(|what| ("pickle", what)))
@@ -119,12 +142,18 @@ fn of_peek(peek: &Peek) -> Option<String> {
     let package = |module: &str| module.split('.').next().unwrap_or_default().to_owned();
     let packed = peek.compression.map(|c| format!(" compressed with {c}")).unwrap_or_default();
     match &peek.root {
-        Some((module, name)) if state::is_ours(module) => {
-            Some(format!("a pickle{packed} of `{}.{}`", show_bytes(module.as_bytes()), show_bytes(name.as_bytes())))
+        Some((module, name)) if state::is_ours(module) => Some(format!(
+            "a pickle{packed} of `{}.{}`",
+            show_bytes(module.as_bytes()),
+            show_bytes(name.as_bytes())
+        )),
+        Some((module, name)) if peek.has("sklearn") && !OTHERS.contains(&package(module).as_str()) => {
+            Some(format!(
+                "a pickle{packed} of `{}.{}` with parts of scikit-learn",
+                show_bytes(module.as_bytes()),
+                show_bytes(name.as_bytes())
+            ))
         }
-        Some((module, name)) if peek.has("sklearn") && !OTHERS.contains(&package(module).as_str()) => Some(
-            format!("a pickle{packed} of `{}.{}` with parts of scikit-learn", show_bytes(module.as_bytes()), show_bytes(name.as_bytes())),
-        ),
         None if peek.has("sklearn") => {
             let what = peek.plain.unwrap_or("value");
             Some(format!("a pickle{packed} of a {what} with objects of scikit-learn"))
@@ -134,11 +163,7 @@ fn of_peek(peek: &Peek) -> Option<String> {
 }
 
 /// Reads the model among the objects of a file.
-fn objects(
-    read: &Read,
-    fetch: &dyn Fn(&Array, u64) -> Option<Vec<u8>>,
-    reading: &mut Reading,
-) -> Result<()> {
+fn objects(read: &Read, fetch: &dyn Fn(&Array, u64) -> Option<Vec<u8>>, reading: &mut Reading) -> Result<()> {
     let state = State { pickle: &read.pickle, fetch };
     facts::packages(read, None, reading);
     let Some(top) = read.pickle.root().map(|id| state.part(id)) else {
@@ -146,7 +171,9 @@ fn objects(
         if let Some(id) = read.unfinished {
             facts::estimator(state.part(id), reading);
         }
-        reading.warnings.push(format!("the model was not read to its end ({limit}); its contract is not known"));
+        reading
+            .warnings
+            .push(format!("the model was not read to its end ({limit}); its contract is not known"));
         return Ok(());
     };
     if let Some(limit) = &read.stopped {
@@ -197,3 +224,6 @@ pub(crate) fn read_bytes(bytes: &[u8]) -> Result<Reading> {
     objects(&stored.read, &fetch, &mut reading)?;
     Ok(reading)
 }
+
+#[cfg(test)]
+mod tests;

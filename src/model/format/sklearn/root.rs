@@ -38,11 +38,18 @@ pub(super) fn find<'p>(rules: &Rules, root: Part<'p>) -> Result<Found<'p>> {
         ([], [one]) => Some(one),
         ([], _) => None,
         (several, _) => {
-            let names: Vec<String> =
-                several.iter().take(20).map(|(path, p)| format!("`{path}` ({})", show_bytes(p.name().as_bytes()))).collect();
+            let names: Vec<String> = several
+                .iter()
+                .take(20)
+                .map(|(path, p)| format!("`{path}` ({})", show_bytes(p.name().as_bytes())))
+                .collect();
             return Err(Error::new(
                 Kind::Model,
-                format!("ambiguous: the file holds {} models that predict: {}", several.len(), names.join(", ")),
+                format!(
+                    "ambiguous: the file holds {} models that predict: {}",
+                    several.len(),
+                    names.join(", ")
+                ),
             )
             .hint("save each model to a file of its own, or declare the contract"));
         }

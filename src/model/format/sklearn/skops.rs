@@ -43,8 +43,7 @@ pub(super) struct Skops {
 pub(super) fn read(source: &dyn Source) -> Result<Skops> {
     let archive = Archive::open(source)?;
     let broken = |what: String| Error::new(Kind::Model, what);
-    let entry =
-        archive.find(SCHEMA).ok_or_else(|| broken(format!("a skops archive without `{SCHEMA}`")))?;
+    let entry = archive.find(SCHEMA).ok_or_else(|| broken(format!("a skops archive without `{SCHEMA}`")))?;
     let text = archive.read(entry, MAX_SCHEMA)?;
     let schema: Value = serde_json::from_slice(&text)
         .map_err(|e| broken(format!("`{SCHEMA}` is not JSON as skops writes it: {e}")))?;
@@ -131,7 +130,14 @@ impl Builder<'_, '_> {
     }
 
     fn object(&mut self, class: Id, args: Option<Id>, state: Option<Id>) -> Node {
-        Node::Object(Box::new(Object { class, args, kwargs: None, state, list: Vec::new(), items: Vec::new() }))
+        Node::Object(Box::new(Object {
+            class,
+            args,
+            kwargs: None,
+            state,
+            list: Vec::new(),
+            items: Vec::new(),
+        }))
     }
 
     fn node(&mut self, value: &Value) -> Id {
@@ -205,7 +211,8 @@ impl Builder<'_, '_> {
             }
             "PartialNode" => {
                 let class = self.global("functools", "partial", How::Called);
-                let inner = ["func", "args"].map(|key| content.and_then(|c| c.get(key)).map(|v| self.node(v)));
+                let inner =
+                    ["func", "args"].map(|key| content.and_then(|c| c.get(key)).map(|v| self.node(v)));
                 let args = self.push(Node::Tuple(inner.into_iter().flatten().collect()));
                 self.object(class, Some(args), None)
             }
@@ -220,7 +227,8 @@ impl Builder<'_, '_> {
             "RandomStateNode" | "RandomGeneratorNode" => Node::Opaque("a generator of random numbers"),
             "ConstructorFromReduceNode" | "OperatorFuncNode" => {
                 let class = self.class(value, How::Called);
-                let args = content.or_else(|| value.get("attrs")).filter(|c| c.is_object()).map(|c| self.node(c));
+                let args =
+                    content.or_else(|| value.get("attrs")).filter(|c| c.is_object()).map(|c| self.node(c));
                 self.object(class, args, None)
             }
             // Cython's objects are made from arguments; a tree's nodes are weights.
@@ -301,7 +309,8 @@ impl Builder<'_, '_> {
             inner.ok()
         });
         let Some((Some(shape), data)) = parts else { return Node::Opaque("a sparse matrix") };
-        let dims: Vec<Id> = shape.ints().unwrap_or_default().into_iter().map(|n| self.push(Node::Int(n))).collect();
+        let dims: Vec<Id> =
+            shape.ints().unwrap_or_default().into_iter().map(|n| self.push(Node::Int(n))).collect();
         let dims = self.push(Node::Tuple(dims));
         let name = self.text("_shape");
         let mut pairs = vec![(name, dims)];

@@ -10,29 +10,46 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
     let name = part.name();
     let labels = Labels::of(part);
     let (shares, scores) = match name {
-        "BernoulliNB" | "MultinomialNB" | "ComplementNB" | "GaussianNB" | "CategoricalNB"
-        | "CalibratedClassifierCV" | "DecisionTreeClassifier" | "ExtraTreeClassifier"
-        | "RandomForestClassifier" | "ExtraTreesClassifier" | "DummyClassifier" | "KNeighborsClassifier"
-        | "RadiusNeighborsClassifier" | "LabelPropagation" | "LabelSpreading" | "MLPClassifier" => {
-            (true, false)
-        }
+        "BernoulliNB"
+        | "MultinomialNB"
+        | "ComplementNB"
+        | "GaussianNB"
+        | "CategoricalNB"
+        | "CalibratedClassifierCV"
+        | "DecisionTreeClassifier"
+        | "ExtraTreeClassifier"
+        | "RandomForestClassifier"
+        | "ExtraTreesClassifier"
+        | "DummyClassifier"
+        | "KNeighborsClassifier"
+        | "RadiusNeighborsClassifier"
+        | "LabelPropagation"
+        | "LabelSpreading"
+        | "MLPClassifier" => (true, false),
         // Only `one_vs_rest` has shares for more than two classes.
         "GaussianProcessClassifier" => {
             (part.text("multi_class") != Some("one_vs_one") || labels.count() == Some(2), false)
         }
-        "AdaBoostClassifier" | "GradientBoostingClassifier" | "HistGradientBoostingClassifier"
-        | "LinearDiscriminantAnalysis" | "LDA" | "QuadraticDiscriminantAnalysis" | "QDA"
-        | "LogisticRegression" | "LogisticRegressionCV" => (true, true),
+        "AdaBoostClassifier"
+        | "GradientBoostingClassifier"
+        | "HistGradientBoostingClassifier"
+        | "LinearDiscriminantAnalysis"
+        | "LDA"
+        | "QuadraticDiscriminantAnalysis"
+        | "QDA"
+        | "LogisticRegression"
+        | "LogisticRegressionCV" => (true, true),
         "BaggingClassifier" => {
             let inner = part.list("estimators_").into_iter().next();
             (true, inner.is_some_and(|e| rules.has(e, Method::Decision)))
         }
-        "LinearSVC" | "PassiveAggressiveClassifier" | "Perceptron" | "RidgeClassifier"
+        "LinearSVC"
+        | "PassiveAggressiveClassifier"
+        | "Perceptron"
+        | "RidgeClassifier"
         | "RidgeClassifierCV" => (false, true),
         "SVC" | "NuSVC" => (part.flag("probability") == Some(true), true),
-        "SGDClassifier" => {
-            (matches!(part.text("loss"), Some("log" | "log_loss" | "modified_huber")), true)
-        }
+        "SGDClassifier" => (matches!(part.text("loss"), Some("log" | "log_loss" | "modified_huber")), true),
         "NearestCentroid" => return Some(nearest_centroid(part, &labels)),
         _ => return None,
     };
@@ -69,10 +86,14 @@ fn share_type(part: Part<'_>) -> Type {
 
 fn score_type(part: Part<'_>) -> Type {
     match part.name() {
-        "LogisticRegression" | "LogisticRegressionCV" | "RidgeClassifier" | "RidgeClassifierCV"
-        | "LinearSVC" | "SGDClassifier" | "Perceptron" | "PassiveAggressiveClassifier" => {
-            linear(part)
-        }
+        "LogisticRegression"
+        | "LogisticRegressionCV"
+        | "RidgeClassifier"
+        | "RidgeClassifierCV"
+        | "LinearSVC"
+        | "SGDClassifier"
+        | "Perceptron"
+        | "PassiveAggressiveClassifier" => linear(part),
         _ => FLOAT,
     }
 }

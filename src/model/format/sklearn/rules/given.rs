@@ -85,7 +85,9 @@ fn misleads(class: &str, attr: &str) -> bool {
         }
         "ClassifierChain" | "RegressorChain" => false,
         "FeatureAgglomeration" => attr == "cluster_centers_",
-        "LogisticRegressionCV" | "BayesianRidge" | "ARDRegression" | "LogisticRegression" => attr == "scores_",
+        "LogisticRegressionCV" | "BayesianRidge" | "ARDRegression" | "LogisticRegression" => {
+            attr == "scores_"
+        }
         "KernelPCA" => attr == "lambdas_",
         "StackingClassifier" | "StackingRegressor" => attr == "final_estimator_",
         "GaussianProcessRegressor" => matches!(attr, "base_estimator_"),

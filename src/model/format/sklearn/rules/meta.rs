@@ -16,7 +16,9 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
         "RANSACRegressor" => forward(rules, part, &["estimator_"]),
         "FrozenEstimator" => forward(rules, part, &["estimator"]),
         "SelfTrainingClassifier" => without(forward(rules, part, &["estimator_", "base_estimator_"])),
-        "FixedThresholdClassifier" | "TunedThresholdClassifierCV" => without(forward(rules, part, &["estimator_"])),
+        "FixedThresholdClassifier" | "TunedThresholdClassifierCV" => {
+            without(forward(rules, part, &["estimator_"]))
+        }
         "RFE" | "RFECV" => selector(rules, part),
         "MultiOutputClassifier" => many_classifiers(rules, part),
         "MultiOutputRegressor" => many_regressors(rules, part),
@@ -44,7 +46,8 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
         "BaggingRegressor" => {
             let estimators = part.list("estimators_");
             let dtype = mixed(rules, &estimators, Method::Predict);
-            let inner = estimators.first().and_then(|e| rules.model(*e).answer(Method::Predict)?.one().cloned());
+            let inner =
+                estimators.first().and_then(|e| rules.model(*e).answer(Method::Predict)?.one().cloned());
             let out = inner.map_or(Out::vague(dtype), |out| Out { dtype, ..out });
             Model::of(Given::Unknown).with(Method::Predict, out)
         }
@@ -84,9 +87,8 @@ fn pipeline(rules: &Rules, part: Part<'_>) -> Model {
     let steps: Vec<Part<'_>> =
         part.list("steps").into_iter().filter_map(|s| s.elements()?.get(1).copied()).collect();
     let Some((last, before)) = steps.split_last() else { return Model::of(Given::Unknown) };
-    let passes = |p: &Part<'_>| {
-        matches!(p.node(), Node::None) || p.as_text() == Some("passthrough") || is_sampler(*p)
-    };
+    let passes =
+        |p: &Part<'_>| matches!(p.node(), Node::None) || p.as_text() == Some("passthrough") || is_sampler(*p);
     // What is given to the next step, in terms of what is given to the first.
     let mut fed = Out::wide(Type::Same, Dim::Same).as_given();
     let mut given = Given::Unknown;
@@ -114,7 +116,9 @@ fn pipeline(rules: &Rules, part: Part<'_>) -> Model {
         result.given = given;
         for (method, answer) in &model.methods {
             let answer = match model.given {
-                Given::Table(Dim::Is(n)) => answer.after(&Out { dims: Some(vec![Dim::Is(n)]), ..fed.clone() }),
+                Given::Table(Dim::Is(n)) => {
+                    answer.after(&Out { dims: Some(vec![Dim::Is(n)]), ..fed.clone() })
+                }
                 _ => answer.after(&fed),
             };
             result.add(*method, answer);
@@ -135,7 +139,9 @@ fn settle(given: &mut Given, names: &mut Vec<String>, open: bool, step: &Model) 
             *given = step.given;
             names.clone_from(&step.names);
         }
-        Given::Table(Dim::Unknown | Dim::Same) if matches!(step.given, Given::Table(_)) => *given = step.given,
+        Given::Table(Dim::Unknown | Dim::Same) if matches!(step.given, Given::Table(_)) => {
+            *given = step.given
+        }
         _ => {}
     }
 }
@@ -158,7 +164,11 @@ fn selector(rules: &Rules, part: Part<'_>) -> Model {
 fn many_classifiers(rules: &Rules, part: Part<'_>) -> Model {
     let inner: Vec<_> = part.list("estimators_").into_iter().map(|e| rules.model(e)).collect();
     let all = |method| {
-        inner.iter().map(|m| m.answer(method)?.one().cloned()).collect::<Option<Vec<Out>>>().filter(|a| !a.is_empty())
+        inner
+            .iter()
+            .map(|m| m.answer(method)?.one().cloned())
+            .collect::<Option<Vec<Out>>>()
+            .filter(|a| !a.is_empty())
     };
     let mut model = Model::of(inner.first().map_or(Given::Unknown, |m| m.given));
     if let Some(predicted) = all(Method::Predict) {
@@ -212,8 +222,7 @@ fn one_vs_rest(rules: &Rules, part: Part<'_>) -> Model {
         if inner.len() < estimators.len() && dtype != FLOAT {
             dtype = Type::Unknown;
         }
-        let answer =
-            if method == Method::Proba { labels.shares_as(dtype) } else { labels.scores_as(dtype) };
+        let answer = if method == Method::Proba { labels.shares_as(dtype) } else { labels.scores_as(dtype) };
         model.add(method, answer);
     }
     model
@@ -297,9 +306,11 @@ fn transformed(rules: &Rules, part: Part<'_>) -> Model {
     };
     let transformer = part.attr("transformer_");
     let own = transformer.is_some_and(|t| {
-        t.is_ours() && (t.name() != "FunctionTransformer" || (!t.has_value("func") && !t.has_value("inverse_func")))
+        t.is_ours()
+            && (t.name() != "FunctionTransformer" || (!t.has_value("func") && !t.has_value("inverse_func")))
     });
-    let numpy = transformer.is_some_and(|t| t.name() == "FunctionTransformer" && is_numpy(t.attr("inverse_func")));
+    let numpy =
+        transformer.is_some_and(|t| t.name() == "FunctionTransformer" && is_numpy(t.attr("inverse_func")));
     let dtype = match out.dtype {
         known if own && transformer.is_some_and(|t| t.name() == "FunctionTransformer") => known,
         FLOAT if own || numpy => FLOAT,
@@ -326,8 +337,9 @@ fn discriminants(part: Part<'_>) -> Model {
     let labels = Labels::of(part);
     let single = |attr| part.dtype(attr) == Some(DType::Float32);
     let dtype = if single("coef_") { Type::Is(DType::Float32) } else { FLOAT };
-    let mut model =
-        of_labels(&labels).with(Method::Proba, labels.shares_as(dtype)).with(Method::Decision, labels.scores_as(dtype));
+    let mut model = of_labels(&labels)
+        .with(Method::Proba, labels.shares_as(dtype))
+        .with(Method::Decision, labels.scores_as(dtype));
     if part.text("solver") != Some("lsqr") && part.has("scalings_") {
         let all = part.dim("scalings_", 1);
         let most = part.count("_max_components").or_else(|| part.count("n_components"));

@@ -144,7 +144,9 @@ pub(super) fn release(part: Part<'_>) -> Option<(u32, u32)> {
 
 /// Whether fitting left a trace: an attribute that ends in an underscore, or the training data.
 fn is_fitted(part: Part<'_>) -> bool {
-    part.attributes().iter().any(|n| (n.ends_with('_') && !n.starts_with('_')) || matches!(*n, "_fit_X" | "_idf_diag"))
+    part.attributes()
+        .iter()
+        .any(|n| (n.ends_with('_') && !n.starts_with('_')) || matches!(*n, "_fit_X" | "_idf_diag"))
 }
 
 /// Whether a model that predicts was fitted. Transformers may have nothing to learn.

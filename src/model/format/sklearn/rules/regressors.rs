@@ -8,13 +8,36 @@ use crate::model::format::sklearn::state::Part;
 /// What a regressor gives; `None` where the class is none that is known.
 pub(super) fn model(part: Part<'_>) -> Option<Model> {
     let predicted = match part.name() {
-        "ARDRegression" | "BayesianRidge" | "ElasticNet" | "ElasticNetCV" | "GammaRegressor"
-        | "HuberRegressor" | "Lars" | "LarsCV" | "Lasso" | "LassoCV" | "LassoLars" | "LassoLarsCV"
-        | "LassoLarsIC" | "LinearRegression" | "LinearSVR" | "MultiTaskElasticNet"
-        | "MultiTaskElasticNetCV" | "MultiTaskLasso" | "MultiTaskLassoCV" | "OrthogonalMatchingPursuit"
-        | "OrthogonalMatchingPursuitCV" | "PassiveAggressiveRegressor" | "PoissonRegressor"
-        | "QuantileRegressor" | "Ridge" | "RidgeCV" | "SGDRegressor" | "TheilSenRegressor"
-        | "TweedieRegressor" | "RandomizedLasso" => weighted(part),
+        "ARDRegression"
+        | "BayesianRidge"
+        | "ElasticNet"
+        | "ElasticNetCV"
+        | "GammaRegressor"
+        | "HuberRegressor"
+        | "Lars"
+        | "LarsCV"
+        | "Lasso"
+        | "LassoCV"
+        | "LassoLars"
+        | "LassoLarsCV"
+        | "LassoLarsIC"
+        | "LinearRegression"
+        | "LinearSVR"
+        | "MultiTaskElasticNet"
+        | "MultiTaskElasticNetCV"
+        | "MultiTaskLasso"
+        | "MultiTaskLassoCV"
+        | "OrthogonalMatchingPursuit"
+        | "OrthogonalMatchingPursuitCV"
+        | "PassiveAggressiveRegressor"
+        | "PoissonRegressor"
+        | "QuantileRegressor"
+        | "Ridge"
+        | "RidgeCV"
+        | "SGDRegressor"
+        | "TheilSenRegressor"
+        | "TweedieRegressor"
+        | "RandomizedLasso" => weighted(part),
         "SVR" | "NuSVR" | "GradientBoostingRegressor" | "HistGradientBoostingRegressor" => Out::column(FLOAT),
         "DecisionTreeRegressor" | "ExtraTreeRegressor" | "RandomForestRegressor" | "ExtraTreesRegressor" => {
             targets(FLOAT, part.count("n_outputs_"))

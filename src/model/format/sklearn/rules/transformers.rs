@@ -52,8 +52,13 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
     let rows = |attr: &str| Out::wide(precision(part, attr), part.dim(attr, 0));
     let mut score = None;
     let out = match part.name() {
-        "StandardScaler" | "MinMaxScaler" | "MaxAbsScaler" | "RobustScaler" | "Normalizer"
-        | "PowerTransformer" | "QuantileTransformer" => Out::wide(Type::Floating, Dim::Same).as_given(),
+        "StandardScaler"
+        | "MinMaxScaler"
+        | "MaxAbsScaler"
+        | "RobustScaler"
+        | "Normalizer"
+        | "PowerTransformer"
+        | "QuantileTransformer" => Out::wide(Type::Floating, Dim::Same).as_given(),
         "Binarizer" => Out::wide(Type::Same, Dim::Same).as_given(),
         "KernelCenterer" => Out::wide(Type::Unknown, Dim::Same),
         "PCA" => {
@@ -70,8 +75,14 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
             score = Some(Out::column(if double { FLOAT } else { Type::Unknown }));
             rows("components_")
         }
-        "FastICA" | "TruncatedSVD" | "NMF" | "ProjectedGradientNMF" | "SparsePCA" | "MiniBatchSparsePCA"
-        | "LatentDirichletAllocation" | "GaussianRandomProjection"
+        "FastICA"
+        | "TruncatedSVD"
+        | "NMF"
+        | "ProjectedGradientNMF"
+        | "SparsePCA"
+        | "MiniBatchSparsePCA"
+        | "LatentDirichletAllocation"
+        | "GaussianRandomProjection"
         | "SparseRandomProjection" => rows("components_"),
         "RandomizedPCA" => rows("components_"),
         "Nystroem" => Out::wide(precision(part, "normalization_"), part.dim("components_", 0)),
@@ -136,7 +147,8 @@ fn text(part: Part<'_>) -> Option<Out> {
     let hashed = |out: Out| if part.flag("sparse") == Some(false) { out } else { out.sparse() };
     Some(match part.name() {
         "CountVectorizer" => {
-            Out::wide(part.dtype("dtype").into(), part.attr("vocabulary_").and_then(Part::size_of_dict)).sparse()
+            Out::wide(part.dtype("dtype").into(), part.attr("vocabulary_").and_then(Part::size_of_dict))
+                .sparse()
         }
         "TfidfVectorizer" => {
             // Weighting turns counts into float64.
@@ -224,15 +236,10 @@ fn one_hot(part: Part<'_>) -> Option<u64> {
 
 fn bins(part: Part<'_>) -> Out {
     // `dtype` came in 0.24; until then, and where it is not given for whole numbers, float64.
-    let dtype = if part.has("dtype") {
-        part.dtype("dtype").map_or(Type::Floating, Type::Is)
-    } else {
-        FLOAT
-    };
+    let dtype = if part.has("dtype") { part.dtype("dtype").map_or(Type::Floating, Type::Is) } else { FLOAT };
     let bins = part.attr("n_bins_").and_then(Part::ints);
-    let sum = bins.and_then(|all| {
-        all.into_iter().try_fold(0u64, |sum, n| sum.checked_add(u64::try_from(n).ok()?))
-    });
+    let sum =
+        bins.and_then(|all| all.into_iter().try_fold(0u64, |sum, n| sum.checked_add(u64::try_from(n).ok()?)));
     match part.text("encode") {
         Some("onehot") => Out::wide(dtype, sum).sparse(),
         Some("onehot-dense") => Out::wide(dtype, sum),
@@ -298,7 +305,8 @@ fn met(mask: Part<'_>) -> Option<u64> {
     let (rows, columns) = (usize::try_from(*rows).ok()?, usize::try_from(*columns).ok()?);
     let cells = array.ints()?;
     let missing = |row: usize, column: usize| {
-        let at = if array.fortran { column.checked_mul(rows)? + row } else { row.checked_mul(columns)? + column };
+        let at =
+            if array.fortran { column.checked_mul(rows)? + row } else { row.checked_mul(columns)? + column };
         cells.get(at).map(|n| *n != 0)
     };
     let mut found = 0;
@@ -323,12 +331,15 @@ fn filled(part: Part<'_>) -> Option<u64> {
     }
     if let Some(values) = statistics.as_array().and_then(|a| a.objects()) {
         let all = statistics.elements()?;
-        let empty = all.iter().filter(|e| e.as_float().is_some_and(f64::is_nan) || matches!(e.node(), Node::None));
+        let empty =
+            all.iter().filter(|e| e.as_float().is_some_and(f64::is_nan) || matches!(e.node(), Node::None));
         return Some(values.len() as u64 - empty.count() as u64);
     }
     match statistics.floats() {
         Some(all) => Some(all.iter().filter(|x| !x.is_nan()).count() as u64),
-        None => statistics.as_dims()?.first().copied().filter(|_| statistics.as_dtype() == Some(DType::String)),
+        None => {
+            statistics.as_dims()?.first().copied().filter(|_| statistics.as_dtype() == Some(DType::String))
+        }
     }
 }
 
