@@ -702,8 +702,12 @@ def qualified(estimator):
 def save(estimator, folder, stem, number=0, form=None):
     """Saves in a form, or in all forms by turns, so that they meet all kinds of estimators."""
     forms = ["pickle%d" % p for p in range(pickle.HIGHEST_PROTOCOL + 1)]
-    forms += ["joblib", "joblib:zlib", "joblib:gzip", "joblib:bz2"]
-    if sys.version_info[0] > 2:
+    # Before 0.10 joblib wrote arrays into files beside the model.
+    if RELEASE < (0, 18):
+        forms += forms
+    else:
+        forms += ["joblib", "joblib:zlib", "joblib:gzip", "joblib:bz2"]
+    if sys.version_info[0] > 2 and RELEASE >= (0, 18):
         forms += ["joblib:lzma", "joblib:xz"]
     if RELEASE >= (0, 24):
         try:

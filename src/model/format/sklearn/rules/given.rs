@@ -110,6 +110,7 @@ fn by_class(part: Part<'_>) -> Option<Given> {
             Given::Labels(Type::from(dtype))
         }
         "IsotonicRegression" | "PatchExtractor" => Given::Unknown,
+        "GaussianProcess" => Given::Table(part.dim("X", 1).into()),
         _ => return None,
     })
 }

@@ -142,6 +142,11 @@ pub(super) fn release(part: Part<'_>) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
+/// Whether an estimator was saved before 0.22, or does not say: details of answers were settled then.
+fn is_old(part: Part<'_>) -> bool {
+    release(part).is_none_or(|v| v < (0, 22))
+}
+
 /// Whether fitting left a trace: an attribute that ends in an underscore, or the training data.
 fn is_fitted(part: Part<'_>) -> bool {
     part.attributes()
