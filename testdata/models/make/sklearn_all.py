@@ -638,7 +638,7 @@ def truth_of(case, estimator):
     got = answers(estimator, case.x)
     shape, dtype = width(case.x)
     # A width that leaves no trace in the model is not known.
-    if hasattr(estimator, "n_features_in_"):
+    if getattr(estimator, "n_features_in_", None) is not None:
         pass
     elif case.wider is not None:
         try:
@@ -699,11 +699,15 @@ def qualified(estimator):
     return "%s.%s" % (type(estimator).__module__, type(estimator).__name__)
 
 
-def save(estimator, folder, stem, number):
-    """Saves in the forms by turns, so that all of them meet all kinds of estimators."""
+def save(estimator, folder, stem, number=0, form=None):
+    """Saves in a form, or in all forms by turns, so that they meet all kinds of estimators."""
     forms = ["pickle%d" % p for p in range(pickle.HIGHEST_PROTOCOL + 1)]
-    forms += ["joblib", "joblib:zlib", "joblib:gzip", "joblib:bz2"]
-    if sys.version_info[0] > 2:
+    # Before 0.10 joblib wrote arrays into files beside the model.
+    if RELEASE < (0, 18):
+        forms += forms
+    else:
+        forms += ["joblib", "joblib:zlib", "joblib:gzip", "joblib:bz2"]
+    if sys.version_info[0] > 2 and RELEASE >= (0, 18):
         forms += ["joblib:lzma", "joblib:xz"]
     if RELEASE >= (0, 24):
         try:
@@ -714,7 +718,7 @@ def save(estimator, folder, stem, number):
             pass
     if skops_io is not None:
         forms += ["skops", "skops:deflate"]
-    form = forms[number % len(forms)]
+    form = form or forms[number % len(forms)]
     if form.startswith("pickle"):
         path = stem + ".pkl"
         with open(os.path.join(folder, path), "wb") as f:
@@ -733,6 +737,42 @@ def save(estimator, folder, stem, number):
         except Exception:
             return save(estimator, folder, stem, 2)
     return path, form
+
+
+def plain(value):
+    """A number of numpy's for JSON."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def entry(case, estimator, name, path, form):
+    """The truth of one model."""
+    facts = {"estimator": qualified(estimator)}
+    classes = getattr(estimator, "classes_", None)
+    if isinstance(classes, np.ndarray) and classes.ndim == 1:
+        facts["classes"] = classes.tolist()
+    return {
+        "id": name,
+        "format": "sklearn",
+        "framework": "scikit-learn",
+        # Models hold it since 0.18.
+        "framework_version": VERSION if RELEASE >= (0, 18) else "unknown",
+        "path": path,
+        "expect": "ok",
+        "signatures": truth_of(case, estimator),
+        "determinable": {
+            "format": "stored",
+            "signatures": "derived",
+            "inputs.name": "no",
+            "inputs.dtype": "partial",
+            "inputs.shape": "derived",
+            "outputs.name": "no",
+            "outputs.dtype": "derived",
+            "outputs.shape": "derived",
+            "tensors": "n/a",
+        },
+        "serialization": form,
+        "facts": facts,
+    }
 
 
 def main():
@@ -769,26 +809,10 @@ def main():
         except Exception as e:
             unfit.append((case.name, case.tag, "save " + repr(e)[:100]))
             continue
-        signatures = truth_of(case, estimator)
         fitted.add(case.name)
-        facts = {"estimator": qualified(estimator)}
-        classes = getattr(estimator, "classes_", None)
-        if isinstance(classes, np.ndarray) and classes.ndim == 1:
-            facts["classes"] = classes.tolist()
-        index.append({
-            "id": stem,
-            "format": "sklearn",
-            "framework": "scikit-learn",
-            "framework_version": VERSION,
-            "path": path,
-            "expect": "ok",
-            "signatures": signatures,
-            "determinable": {"format": "stored", "signatures": "derived", "inputs.name": "no", "inputs.dtype": "partial", "inputs.shape": "derived", "outputs.name": "no", "outputs.dtype": "derived", "outputs.shape": "derived", "tensors": "n/a"},
-            "serialization": form,
-            "facts": facts,
-        })
+        index.append(entry(case, estimator, stem, path, form))
     with io.open(os.path.join(folder, "index.json"), "w", encoding="utf-8") as f:
-        f.write(u"%s" % json.dumps(index, indent=1, default=lambda o: o.item() if hasattr(o, "item") else str(o)))
+        f.write(u"%s" % json.dumps(index, indent=1, default=plain))
     never = sorted(set(n for n, _, _ in unfit) - fitted)
     print("scikit-learn %s: %d models of %d estimators; never fitted: %s" % (VERSION, len(index), len(fitted), ", ".join(never)))
     if os.environ.get("SK_WHY"):

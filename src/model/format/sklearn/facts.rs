@@ -63,6 +63,9 @@ pub(super) fn packages(read: &Read, version: Option<&str>, reading: &mut Reading
         let root = one.module.split('.').next().unwrap_or_default();
         names.extend(PACKAGES.iter().filter(|(module, _)| *module == root).map(|(_, package)| *package));
     }
+    if reading.facts.get("serialization").and_then(Value::as_str) == Some("skops") {
+        names.insert("skops");
+    }
     let list: Vec<String> = names
         .into_iter()
         .map(|name| match version {

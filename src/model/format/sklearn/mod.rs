@@ -224,3 +224,6 @@ pub(crate) fn read_bytes(bytes: &[u8]) -> Result<Reading> {
     objects(&stored.read, &fetch, &mut reading)?;
     Ok(reading)
 }
+
+#[cfg(test)]
+mod tests;

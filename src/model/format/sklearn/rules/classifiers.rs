@@ -2,7 +2,7 @@
 
 use crate::model::contract::DType;
 use crate::model::format::sklearn::answer::{Given, Method, Model, Out, Type};
-use crate::model::format::sklearn::rules::{FLOAT, Labels, Rules, layer, linear, precision};
+use crate::model::format::sklearn::rules::{FLOAT, Labels, Rules, is_old, layer, linear, precision, release};
 use crate::model::format::sklearn::state::Part;
 
 /// What a classifier gives; `None` where the class is none that is known.
@@ -54,7 +54,21 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
         _ => return None,
     };
     let mut model = Model::of(Given::Unknown).with(Method::Predict, labels.predicted());
-    if shares {
+    // It learned to tell several labels in 1.0; before, it takes them and gives one.
+    if name == "RidgeClassifierCV"
+        && matches!(labels, Labels::Indicator(_))
+        && release(part).is_none_or(|v| v < (1, 0))
+    {
+        model.add(Method::Predict, Out::vague(Type::Unknown));
+    }
+    // Trees gave labels of several targets as float64.
+    if let Labels::Many(all) = &labels
+        && (name.contains("Tree") || name.contains("Forest"))
+        && is_old(part)
+    {
+        model.add(Method::Predict, Out::wide(Type::Unknown, all.len() as u64));
+    }
+    if shares && !(name == "RadiusNeighborsClassifier" && is_old(part)) {
         model.add(Method::Proba, labels.shares_as(share_type(part)));
     }
     if scores {

@@ -110,6 +110,7 @@ fn by_class(part: Part<'_>) -> Option<Given> {
             Given::Labels(Type::from(dtype))
         }
         "IsotonicRegression" | "PatchExtractor" => Given::Unknown,
+        "GaussianProcess" => Given::Table(part.dim("X", 1).into()),
         _ => return None,
     })
 }
@@ -149,6 +150,7 @@ pub(super) fn of(rules: &Rules, part: Part<'_>) -> (Given, Vec<String>) {
         "OneHotEncoder" => part.dim("feature_indices_", 0).and_then(|n| n.checked_sub(1)),
         "TfidfTransformer" => part.dim("_idf_diag", 0).or_else(|| part.dim("idf_", 0)),
         "ColumnTransformer" => part.count("_n_features"),
+        "SparseCoder" => part.dim("dictionary", 1),
         _ => None,
     };
     (Given::Table(found.into()), names)

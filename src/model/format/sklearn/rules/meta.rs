@@ -2,7 +2,7 @@
 
 use crate::model::contract::DType;
 use crate::model::format::sklearn::answer::{Answer, Dim, Given, Layout, Method, Model, Out, Type};
-use crate::model::format::sklearn::rules::{FLOAT, Labels, Rules, columns, labels};
+use crate::model::format::sklearn::rules::{FLOAT, Labels, Rules, columns, is_old, labels};
 use crate::model::format::sklearn::state::Part;
 use crate::model::pickle::Node;
 
@@ -26,7 +26,7 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
         "OneVsRestClassifier" => one_vs_rest(rules, part),
         "OneVsOneClassifier" => {
             let labels = Labels::of(part);
-            of_labels(&labels).with(Method::Decision, labels.scores_as(FLOAT))
+            of_labels(&labels).with(Method::Decision, scores(part, &labels, FLOAT))
         }
         "OutputCodeClassifier" => of_labels(&Labels::of(part)),
         "VotingClassifier" => voting_classifier(rules, part),
@@ -58,6 +58,14 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
 
 fn of_labels(labels: &Labels) -> Model {
     Model::of(Given::Unknown).with(Method::Predict, labels.predicted())
+}
+
+/// Scores of two classes had a second dimension once.
+fn scores(part: Part<'_>, labels: &Labels, dtype: Type) -> Answer {
+    if labels.count() == Some(2) && is_old(part) {
+        return Out::vague(dtype).into();
+    }
+    labels.scores_as(dtype)
 }
 
 /// All that an inner estimator does.
@@ -223,6 +231,8 @@ fn one_vs_rest(rules: &Rules, part: Part<'_>) -> Model {
             dtype = Type::Unknown;
         }
         let answer = if method == Method::Proba { labels.shares_as(dtype) } else { labels.scores_as(dtype) };
+        let answer =
+            if method == Method::Proba { labels.shares_as(dtype) } else { scores(part, &labels, dtype) };
         model.add(method, answer);
     }
     model

@@ -142,9 +142,16 @@ pub(super) fn release(part: Part<'_>) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
+/// Whether an estimator was saved before 0.22, or does not say: details of answers were settled then.
+fn is_old(part: Part<'_>) -> bool {
+    release(part).is_none_or(|v| v < (0, 22))
+}
+
 /// Whether fitting left a trace: an attribute that ends in an underscore, or the training data.
 fn is_fitted(part: Part<'_>) -> bool {
-    part.attributes().iter().any(|n| (n.ends_with('_') && !n.starts_with('_')) || *n == "_fit_X")
+    part.attributes()
+        .iter()
+        .any(|n| (n.ends_with('_') && !n.starts_with('_')) || matches!(*n, "_fit_X" | "_idf_diag"))
 }
 
 /// Whether a model that predicts was fitted. Transformers may have nothing to learn.

@@ -60,7 +60,7 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
         | "PowerTransformer"
         | "QuantileTransformer" => Out::wide(Type::Floating, Dim::Same).as_given(),
         "Binarizer" => Out::wide(Type::Same, Dim::Same).as_given(),
-        "KernelCenterer" => Out::wide(precision(part, "K_fit_rows_"), Dim::Same),
+        "KernelCenterer" => Out::wide(Type::Unknown, Dim::Same),
         "PCA" => {
             score = Some(Out::column(precision(part, "components_")));
             rows("components_")
@@ -86,7 +86,10 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
         | "SparseRandomProjection" => rows("components_"),
         "RandomizedPCA" => rows("components_"),
         "Nystroem" => Out::wide(precision(part, "normalization_"), part.dim("components_", 0)),
-        "IncrementalPCA" | "NeighborhoodComponentsAnalysis" => Out::wide(FLOAT, part.dim("components_", 0)),
+        "IncrementalPCA" | "NeighborhoodComponentsAnalysis" => {
+            let double = precision(part, "components_") == FLOAT;
+            Out::wide(if double { FLOAT } else { Type::Unknown }, part.dim("components_", 0))
+        }
         "MiniBatchNMF" => Out::wide(Type::Floating, part.dim("components_", 0)),
         "DictionaryLearning" | "MiniBatchDictionaryLearning" | "SparseCoder" => coder(part),
         "KernelPCA" => {
