@@ -35,10 +35,8 @@ pub(super) fn read(pickle: &Pickle, root: Id, reading: &mut Reading) {
         finish(Vec::new(), chain, reading);
         return;
     };
-    let loader = pickle
-        .attr(loaders, "loaders")
-        .and_then(|l| list(pickle, l))
-        .and_then(|l| l.first().copied());
+    let loader =
+        pickle.attr(loaders, "loaders").and_then(|l| list(pickle, l)).and_then(|l| l.first().copied());
     let Some(loader) = loader else {
         finish(Vec::new(), chain, reading);
         return;
@@ -67,8 +65,12 @@ pub(super) fn read(pickle: &Pickle, root: Id, reading: &mut Reading) {
 fn outputs(pickle: &Pickle, loss: Option<&str>, classes: Option<usize>, reading: &mut Reading) {
     let _ = pickle;
     let known = loss.is_some_and(|l| matches!(l, "CrossEntropyLossFlat" | "CrossEntropyLoss"));
-    let Some(classes) = classes.filter(|_| known) else { return };
-    let Some(contract) = &mut reading.contract else { return };
+    let Some(classes) = classes.filter(|_| known) else {
+        return;
+    };
+    let Some(contract) = &mut reading.contract else {
+        return;
+    };
     for signature in &mut contract.signatures {
         for output in signature.outputs.iter_mut().filter(|o| o.shape.is_none()) {
             output.shape = Some(vec![None, Some(classes as u64)]);
@@ -104,10 +106,10 @@ fn body(pickle: &Pickle, model: Id) -> Option<Signature> {
         break;
     }
     let chain = sequence::chain(pickle, &[id])?;
-    let mut input = Tensor::new("input", chain.input.dtype, chain.input.shape, Known::Derived);
-    input.known = Provenance { name: Known::Convention, dtype: known(input.dtype.is_some()), shape: known(input.shape.is_some()) };
-    let mut output = Tensor::new("output", None, None, Known::Unknown);
-    output.known.name = Known::Convention;
+    let input = derived("input", Known::Convention, chain.input.dtype, chain.input.shape);
+    // The layers between keep the type, as all of them are fastai's or PyTorch's own.
+    let own = modules::walk(pickle, model).classes.keys().all(|c| OWN.iter().any(|p| c.starts_with(p)));
+    let output = derived("output", Known::Convention, chain.input.dtype.filter(|_| own), None);
     Some(Signature {
         name: "model.forward".to_owned(),
         known: Known::Derived,
@@ -115,6 +117,9 @@ fn body(pickle: &Pickle, model: Id) -> Option<Signature> {
         outputs: vec![output],
     })
 }
+
+/// Where the classes of fastai's own models are defined.
+const OWN: &[&str] = &["torch.nn.modules.", "torchvision.models.", "fastai."];
 
 fn known(is: bool) -> Known {
     if is { Known::Derived } else { Known::Unknown }
@@ -124,7 +129,9 @@ fn known(is: bool) -> Known {
 fn image(pickle: &Pickle, transforms: &[Id], reading: &mut Reading) -> Vec<Option<u64>> {
     let mut size = Vec::new();
     for id in transforms {
-        let Some((module, name)) = modules::class(pickle, *id) else { continue };
+        let Some((module, name)) = modules::class(pickle, *id) else {
+            continue;
+        };
         if !(module.starts_with("fastai.") || module.starts_with("fasttransform.")) {
             // What a transform of somebody else makes of an image is not known.
             size.clear();
@@ -169,7 +176,9 @@ fn pair(pickle: &Pickle, id: Id) -> Option<[u64; 2]> {
 /// The vocabulary and the length of what a text learner reads.
 fn text(pickle: &Pickle, transforms: &[Id], reading: &mut Reading) {
     for id in transforms {
-        let Some(("fastai.text.data", "Numericalize")) = modules::class(pickle, *id) else { continue };
+        let Some(("fastai.text.data", "Numericalize")) = modules::class(pickle, *id) else {
+            continue;
+        };
         if let Some(vocab) = pickle.attr(*id, "vocab").and_then(|v| list(pickle, v)) {
             reading.fact("fastai.vocabulary", vocab.len());
         }

@@ -14,7 +14,7 @@ mod tabular;
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::format::pytorch::{container, data, legacy, limit, modules};
 use crate::model::format::{Candidate, Folder, Format, Reading};
-use crate::model::pickle::{self, Allow, Id, Limits, Node, Note, Read};
+use crate::model::pickle::{self, Allow, Id, Limits, Node, Note, Pickle, Read};
 use crate::model::tree::Tree;
 use crate::model::zip::{self, Archive};
 
@@ -38,7 +38,9 @@ impl Format for Fastai {
                 ("v1", "is a Learner of fastai 1")
             } else if zip::begins(head) {
                 let content = file.open()?;
-                let Ok(archive) = Archive::open(&content) else { continue };
+                let Ok(archive) = Archive::open(&content) else {
+                    continue;
+                };
                 match container::kind(&archive) {
                     Some((container::Kind::Save, root)) if is_learner(&archive, &root) => {
                         ("zip", "is a Learner, by the class in its `data.pkl`")
@@ -107,7 +109,9 @@ impl Format for Fastai {
 fn forgive(read: &mut Read) {
     let pickle = &read.pickle;
     let method = |id: Id| {
-        let Some(object) = pickle.object(id) else { return false };
+        let Some(object) = pickle.object(id) else {
+            return false;
+        };
         let args = object.args.and_then(|a| pickle.elements(a)).unwrap_or(&[]);
         is_builtin_type(pickle.global(object.class))
             && matches!(args, [name] if pickle.str(*name) == Some("MethodType"))
@@ -125,6 +129,13 @@ fn forgive(read: &mut Read) {
             _ => None,
         })
         .all(|args| pickle.elements(args).and_then(|a| a.first()).is_some_and(|f| or(*f)));
+    let attributes = pickle
+        .nodes()
+        .filter_map(|(_, node)| match node {
+            Node::Object(o) if is_getattr(pickle.global(o.class)) => Some(o.args),
+            _ => None,
+        })
+        .all(|args| args.and_then(|a| pickle.elements(a)).is_some_and(|a| is_known_method(pickle, a)));
     read.uses.retain(|one| {
         let name = (one.module.as_str(), one.name.as_str());
         let named = match name {
@@ -134,15 +145,40 @@ fn forgive(read: &mut Read) {
         };
         let fine = (named && !one.called)
             || (is_builtin_type(Some(name)) && all_methods)
-            || (is_reduce(Some(name)) && unions);
+            || (is_reduce(Some(name)) && unions)
+            || (is_getattr(Some(name)) && one.called && attributes);
         !fine
     });
+}
+
+/// Whether `getattr` looks up a method of fastai's and spaCy's classes or of a regular expression.
+fn is_known_method(pickle: &Pickle, args: &[Id]) -> bool {
+    let [of, name] = args else { return false };
+    let Some(name) = pickle.str(*name) else {
+        return false;
+    };
+    match (pickle.global(*of), pickle.class(*of)) {
+        (Some((module, class)), _) => {
+            (module.starts_with("fastai.") || module.starts_with("spacy."))
+                && is_method(&format!("{class}.{name}"))
+        }
+        (_, Some(("re", "_compile"))) => {
+            matches!(name, "search" | "match" | "fullmatch" | "finditer" | "split")
+        }
+        _ => false,
+    }
+}
+
+fn is_getattr(name: Option<(&str, &str)>) -> bool {
+    matches!(name, Some(("builtins" | "__builtin__", "getattr")))
 }
 
 /// Whether a name is that of a method of a class, of one that Python does not give a meaning.
 fn is_method(name: &str) -> bool {
     name.split_once('.').is_some_and(|(class, method)| {
-        class.starts_with(|c: char| c.is_ascii_uppercase()) && !method.contains('.') && !method.starts_with('_')
+        class.starts_with(|c: char| c.is_ascii_uppercase())
+            && !method.contains('.')
+            && !method.starts_with('_')
     })
 }
 
@@ -157,14 +193,20 @@ fn is_builtin_type(name: Option<(&str, &str)>) -> bool {
 
 /// Whether an archive's pickle is a Learner: the first name in it is the class of its root.
 pub(crate) fn is_learner(archive: &Archive<'_>, root: &str) -> bool {
-    let Some(entry) = archive.find(&format!("{root}data.pkl")) else { return false };
-    let Ok(head) = archive.head(entry, SNIFF) else { return false };
+    let Some(entry) = archive.find(&format!("{root}data.pkl")) else {
+        return false;
+    };
+    let Ok(head) = archive.head(entry, SNIFF) else {
+        return false;
+    };
     first_name(&head).is_some_and(|module| module.starts_with(b"fastai."))
 }
 
 /// The module of the first name, where the pickle begins with an object of a class.
-fn first_name(head: &[u8]) -> Option<&[u8]> {
-    let [0x80, _, rest @ ..] = head else { return None };
+pub(crate) fn first_name(head: &[u8]) -> Option<&[u8]> {
+    let [0x80, _, rest @ ..] = head else {
+        return None;
+    };
     let rest = match rest {
         // The frame of protocol 4 on.
         [0x95, frame @ ..] => frame.get(8..)?,

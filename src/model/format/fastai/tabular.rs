@@ -42,16 +42,19 @@ pub(super) fn read(pickle: &Pickle, data: Id, model: Option<Id>, reading: &mut R
     }
     let targets = of("y_names").unwrap_or_default();
     let processors = processors(pickle, data, &targets);
-    let added = |name: &String| {
-        name.strip_suffix("_na").is_some_and(|c| processors.filled.iter().any(|f| f == c))
-    };
+    let added =
+        |name: &String| name.strip_suffix("_na").is_some_and(|c| processors.filled.iter().any(|f| f == c));
     let own: Vec<&String> = all.iter().filter(|n| !added(n)).collect();
     reading.fact("fastai.categorical", own.iter().map(|n| n.as_str()).collect::<Vec<_>>());
     reading.fact("fastai.continuous", continuous.clone());
     reading.fact("fastai.targets", targets);
     reading.fact("fastai.filled", processors.filled.clone());
-    let classes: Map<String, Value> =
-        processors.classes.iter().filter(|(name, _)| !added(name)).map(|(name, c)| (name.clone(), Value::from(c.clone()))).collect();
+    let classes: Map<String, Value> = processors
+        .classes
+        .iter()
+        .filter(|(name, _)| !added(name))
+        .map(|(name, c)| (name.clone(), Value::from(c.clone())))
+        .collect();
     reading.fact("fastai.categories", classes);
     let classifies = processors.vocabulary.is_some();
     reading.fact("classes", processors.vocabulary.clone());
@@ -109,7 +112,10 @@ pub(super) fn read(pickle: &Pickle, data: Id, model: Option<Id>, reading: &mut R
         }
     }
     let known = model.and_then(|m| modules::class(pickle, m)).is_some_and(|(module, name)| {
-        matches!((module, name), ("fastai.tabular.model", "TabularModel") | ("fastai.collab", "EmbeddingDotBias" | "EmbeddingNN"))
+        matches!(
+            (module, name),
+            ("fastai.tabular.model", "TabularModel") | ("fastai.collab", "EmbeddingDotBias" | "EmbeddingNN")
+        )
     });
     if known { vec![predict, forward] } else { vec![predict] }
 }
@@ -184,7 +190,10 @@ fn width(pickle: &Pickle, model: Id, collaborative: Option<(&str, &str)>) -> Opt
             return None;
         }
         if modules::class(pickle, id) == Some(("torch.nn.modules.linear", "Linear")) {
-            last = pickle.attr(id, "out_features").and_then(|n| pickle.int(n)).and_then(|n| u64::try_from(n).ok());
+            last = pickle
+                .attr(id, "out_features")
+                .and_then(|n| pickle.int(n))
+                .and_then(|n| u64::try_from(n).ok());
         }
         todo.extend(modules::children(pickle, id).into_iter().rev().map(|(_, child)| child));
     }

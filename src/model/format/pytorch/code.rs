@@ -192,7 +192,9 @@ fn strings(list: &str) -> Vec<String> {
 /// A method's head, and how many bytes it took up to the end of its line.
 fn method(text: &str) -> Option<(Method, usize)> {
     let mut tokens = Tokens::new(text.strip_prefix("def ")?);
-    let Token::Word(name) = tokens.next()? else { return None };
+    let Token::Word(name) = tokens.next()? else {
+        return None;
+    };
     tokens.mark('(')?;
     let mut params = Vec::new();
     loop {
@@ -316,7 +318,8 @@ impl<'t> Tokens<'t> {
         let first = self.peek()?;
         let rest = &self.text[self.at..];
         if first.is_alphanumeric() || first == '_' {
-            let end = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.'))).unwrap_or(rest.len());
+            let end =
+                rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.'))).unwrap_or(rest.len());
             self.at += end;
             return Some(Token::Word(rest[..end].to_owned()));
         }
@@ -428,8 +431,11 @@ class Out(NamedTuple):
         assert_eq!(net.parameters.as_deref(), Some(&["w".to_owned()][..]));
         assert_eq!(net.buffers, Some(Vec::new()));
         let m = net.method("forward").unwrap();
-        let shown: Vec<String> =
-            m.params.iter().map(|p| format!("{}:{}{}", p.name, p.kind, if p.default { "=" } else { "" })).collect();
+        let shown: Vec<String> = m
+            .params
+            .iter()
+            .map(|p| format!("{}:{}{}", p.name, p.kind, if p.default { "=" } else { "" }))
+            .collect();
         assert_eq!(shown, ["x:Tensor", "b:Optional[Tensor]=", "s:float=", "k:List[int]=", "t:str="]);
         assert_eq!(m.returns.as_ref().unwrap().to_string(), "Dict[str, Tuple[Tensor, Tensor]]");
         assert_eq!(returned_keys(m).unwrap(), ["p", "q, r"]);

@@ -75,7 +75,8 @@ pub(crate) fn kind(archive: &Archive<'_>) -> Option<(Kind, String)> {
         if script {
             return Some((Kind::Script, root));
         }
-        return (version || entries.iter().any(|e| e.name.starts_with(&storages))).then_some((Kind::Save, root));
+        return (version || entries.iter().any(|e| e.name.starts_with(&storages)))
+            .then_some((Kind::Save, root));
     }
     if let Some(root) = below(".data/extern_modules").or_else(|| below(".data/version")) {
         return Some((Kind::Package, root));

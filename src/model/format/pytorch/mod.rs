@@ -49,7 +49,9 @@ impl Format for PyTorch {
     fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>> {
         let mut found = Vec::new();
         for file in folder.files() {
-            let Some((variant, what)) = recognise(file)? else { continue };
+            let Some((variant, what)) = recognise(file)? else {
+                continue;
+            };
             found.push(Candidate {
                 format: "pytorch",
                 variant,
@@ -73,18 +75,24 @@ impl Format for PyTorch {
                 Severity::Warning,
                 "unread-serialization",
                 "",
-                format!("`{}` is {what}; declare its contract in the definition", show_bytes(&candidate.file)),
+                format!(
+                    "`{}` is {what}; declare its contract in the definition",
+                    show_bytes(&candidate.file)
+                ),
             );
             return Ok(reading);
         }
         let content = tree.open(&candidate.file)?;
-        if candidate.variant == "legacy" {
+        if matches!(candidate.variant, "legacy" | "pickle") {
             read_saved(&content, &show_bytes(&candidate.file), budget, &mut reading)?;
             return Ok(reading);
         }
         let archive = Archive::open(&content)?;
         let Some((kind, root)) = container::kind(&archive) else {
-            return Err(Error::new(Kind::Model, "the zip archive has none of the entries that PyTorch writes"));
+            return Err(Error::new(
+                Kind::Model,
+                "the zip archive has none of the entries that PyTorch writes",
+            ));
         };
         match kind {
             container::Kind::Save => {
@@ -122,12 +130,28 @@ impl Format for PyTorch {
 
 /// What is recognised and not read: variant, framework, description.
 const UNREAD: &[(&str, &str, &str)] = &[
-    ("tar", "pytorch", "a tar of PyTorch before 0.1.10, which floe does not read; save it again with a current one"),
+    (
+        "tar",
+        "pytorch",
+        "a tar of PyTorch before 0.1.10, which floe does not read; save it again with a current one",
+    ),
     ("executorch", "executorch", "a program for ExecuTorch, which floe does not read"),
     ("mobile", "torchscript", "a TorchScript program as a flatbuffer, which floe does not read"),
-    ("torchscript-json", "torchscript", "a TorchScript program of PyTorch 1.0 to 1.3, which floe does not read; save it again with a current one"),
-    ("torch-package", "torch.package", "a package of `torch.package`, whose code would have to run to know more"),
-    ("torchserve", "torchserve", "an archive of TorchServe with a model inside; unpack it and pack what is in it"),
+    (
+        "torchscript-json",
+        "torchscript",
+        "a TorchScript program of PyTorch 1.0 to 1.3, which floe does not read; save it again with a current one",
+    ),
+    (
+        "torch-package",
+        "torch.package",
+        "a package of `torch.package`, whose code would have to run to know more",
+    ),
+    (
+        "torchserve",
+        "torchserve",
+        "an archive of TorchServe with a model inside; unpack it and pack what is in it",
+    ),
 ];
 
 /// The weights that a file of `torch.save` lists, whatever else is in it: for formats whose folders
@@ -157,12 +181,20 @@ pub fn read_saved(source: &dyn Source, place: &str, budget: u64, reading: &mut R
         save::read(&read, "legacy", reading);
         return Ok(());
     }
+    if head.first() == Some(&0x80) {
+        let mut stored = pickle::open(source, &limits)?;
+        save::forgive(&mut stored.read);
+        stored.verdict(&Allow::TORCH, place, reading);
+        save::read(&stored.read, "pickle", reading);
+        return Ok(());
+    }
     let archive = Archive::open(source)?;
     let Some((container::Kind::Save | container::Kind::Script, root)) = container::kind(&archive) else {
         return Err(Error::new(Kind::Model, "the file is not one of `torch.save`"));
     };
     let data = data(&archive, &root, budget)?;
-    let stored = pickle::open(data.as_ref(), &limits)?;
+    let mut stored = pickle::open(data.as_ref(), &limits)?;
+    save::forgive(&mut stored.read);
     stored.verdict(&Allow::TORCH, place, reading);
     save::read(&stored.read, "zip", reading);
     Ok(())
@@ -189,6 +221,9 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, &'static str)>> {
         Some(b"PTMF") => return named("mobile", "is a TorchScript flatbuffer (`PTMF` at byte 4)"),
         _ => {}
     }
+    if is_plain_pickle(head) {
+        return named("pickle", "is a pickle of tensors or modules of PyTorch");
+    }
     if !zip::begins(head) {
         return Ok(None);
     }
@@ -201,7 +236,9 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, &'static str)>> {
             Ok(None)
         };
     };
-    let Some((kind, root)) = container::kind(&archive) else { return Ok(None) };
+    let Some((kind, root)) = container::kind(&archive) else {
+        return Ok(None);
+    };
     if kind == container::Kind::Save && fastai::is_learner(&archive, &root) {
         return Ok(None);
     }
@@ -210,7 +247,9 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, &'static str)>> {
         match kind {
             container::Kind::Save => "is a zip archive of `torch.save` (it has a `data.pkl`)",
             container::Kind::Script => "is a TorchScript archive (it has a `data.pkl` and a `constants.pkl`)",
-            container::Kind::OldScript => "is a TorchScript archive of PyTorch 1.0 to 1.3 (it has a `model.json`)",
+            container::Kind::OldScript => {
+                "is a TorchScript archive of PyTorch 1.0 to 1.3 (it has a `model.json`)"
+            }
             container::Kind::Export => "is an archive of `torch.export` (it has an `archive_format`)",
             container::Kind::OldExport => {
                 "is an archive of `torch.export` (it has a `serialized_exported_program.json`)"
@@ -219,6 +258,14 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, &'static str)>> {
             container::Kind::Serve => "is an archive of TorchServe (it has a `MAR-INF`)",
         },
     )
+}
+
+/// Whether a plain pickle is a module, or a dict that soon has a tensor.
+fn is_plain_pickle(head: &[u8]) -> bool {
+    let tensors = || head.windows(12).any(|w| w == b"torch._utils");
+    fastai::first_name(head).is_some_and(|module| {
+        module.starts_with(b"torch.nn.modules.") || module == b"collections" && tensors()
+    })
 }
 
 /// The name in the local header at the beginning of a zip archive.
@@ -288,9 +335,15 @@ fn exported(archive: &Archive<'_>, root: &str, budget: u64, reading: &mut Readin
     // The loader unpickles what `torch.save` wrote beside the program: sample inputs, constants.
     let pickled = archive.entries().iter().filter(|e| e.name.ends_with(".pt"));
     for entry in pickled.take(MAX_PROGRAMS) {
-        let Some(section) = archive.stored(entry)? else { continue };
-        let Ok(inner) = Archive::open(&section) else { continue };
-        let Some((container::Kind::Save, root)) = container::kind(&inner) else { continue };
+        let Some(section) = archive.stored(entry)? else {
+            continue;
+        };
+        let Ok(inner) = Archive::open(&section) else {
+            continue;
+        };
+        let Some((container::Kind::Save, root)) = container::kind(&inner) else {
+            continue;
+        };
         let source = data(&inner, &root, budget)?;
         let limits = Limits { bytes: budget, ..Limits::default() };
         match pickle::open(source.as_ref(), &limits) {

@@ -83,11 +83,15 @@ pub(crate) fn walk(pickle: &Pickle, root: Id) -> Walk {
         for (kind, transient) in [("_parameters", &[][..]), ("_buffers", transient)] {
             let own = pickle.attr(id, kind).and_then(|p| pickle.pairs(p)).unwrap_or(&[]);
             for (name, value) in own {
-                let Some(name) = tensors::key(pickle, *name) else { continue };
+                let Some(name) = tensors::key(pickle, *name) else {
+                    continue;
+                };
                 if transient.iter().any(|t| pickle.str(*t) == Some(&name)) {
                     continue;
                 }
-                let Some(info) = tensors::tensor(pickle, *value) else { continue };
+                let Some(info) = tensors::tensor(pickle, *value) else {
+                    continue;
+                };
                 names += prefix.len() + name.len();
                 if walk.weights.len() == MAX_ENTRIES || names > 16 * MAX_TEXT {
                     walk.cut = true;
@@ -136,11 +140,17 @@ pub(crate) fn table(pickle: &Pickle, root: Id) -> Option<(Table, Option<Id>)> {
         return Some((table, None));
     }
     for key in NESTED {
-        let Some(inner) = pickle.get(root, key) else { continue };
+        let Some(inner) = pickle.get(root, key) else {
+            continue;
+        };
         if is_module(pickle, inner) {
             let walk = walk(pickle, inner);
-            let table =
-                Table { weights: walk.weights, key: Some((*key).to_owned()), cut: walk.cut, ..Table::default() };
+            let table = Table {
+                weights: walk.weights,
+                key: Some((*key).to_owned()),
+                cut: walk.cut,
+                ..Table::default()
+            };
             return Some((table, Some(inner)));
         }
         table = flat(pickle, inner);
@@ -173,9 +183,7 @@ impl Table {
 /// The tensors that are values of a dict, or elements of a list.
 fn flat(pickle: &Pickle, id: Id) -> Table {
     let mut table = Table::default();
-    each(pickle, id, |name, value| {
-        tensors::tensor(pickle, value).is_none_or(|info| table.add(name, info))
-    });
+    each(pickle, id, |name, value| tensors::tensor(pickle, value).is_none_or(|info| table.add(name, info)));
     table
 }
 
@@ -222,7 +230,9 @@ fn each(pickle: &Pickle, id: Id, mut see: impl FnMut(String, Id) -> bool) {
         }
         Node::Dict(_) | Node::Object(_) => {
             for (name, value) in pickle.pairs(id).unwrap_or(&[]) {
-                let Some(name) = tensors::key(pickle, *name) else { continue };
+                let Some(name) = tensors::key(pickle, *name) else {
+                    continue;
+                };
                 if !see(name, *value) {
                     return;
                 }

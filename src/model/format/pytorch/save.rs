@@ -26,6 +26,11 @@ pub(crate) fn data<'s>(archive: &Archive<'s>, root: &str, budget: u64) -> Result
     })
 }
 
+/// Takes fastai's list out of the uses: `learn.save` leaves it in the state of the optimizer.
+pub(crate) fn forgive(read: &mut Read) {
+    read.uses.retain(|one| (one.module.as_str(), one.name.as_str()) != ("fastcore.foundation", "L"));
+}
+
 /// Says at which limit the reading of a pickle stopped.
 pub(crate) fn limit(read: &Read, reading: &mut Reading) {
     if let Some(why) = &read.stopped {
@@ -45,7 +50,9 @@ pub(crate) fn read(read: &Read, serialization: &str, reading: &mut Reading) {
         return;
     }
     checkpoint(pickle, root, reading);
-    let Some((table, inner)) = modules::table(pickle, root) else { return };
+    let Some((table, inner)) = modules::table(pickle, root) else {
+        return;
+    };
     reading.fact("pytorch.state_dict_key", table.key.clone());
     if let Some(inner) = inner {
         module(pickle, inner, reading);
@@ -60,7 +67,10 @@ pub(crate) fn read(read: &Read, serialization: &str, reading: &mut Reading) {
 
 fn cut(cut: bool, reading: &mut Reading) {
     if cut {
-        reading.warnings.push("the table of weights is not complete: it has more tensors or longer names than are listed".to_owned());
+        reading.warnings.push(
+            "the table of weights is not complete: it has more tensors or longer names than are listed"
+                .to_owned(),
+        );
     }
 }
 
@@ -70,7 +80,9 @@ fn hints(table: &Table, reading: &mut Reading) {
     let matrix = |w: &&crate::model::format::Weight| {
         w.name.ends_with("weight") && w.shape.as_ref().is_some_and(|s| s.len() >= 2)
     };
-    let dim = |w: &crate::model::format::Weight, i: usize| w.shape.as_ref().and_then(|s| s.get(i).copied().flatten());
+    let dim = |w: &crate::model::format::Weight, i: usize| {
+        w.shape.as_ref().and_then(|s| s.get(i).copied().flatten())
+    };
     if let Some(n) = table.weights.iter().find(matrix).and_then(|w| dim(w, 1)) {
         reading.fact("pytorch.hint.inputs", n);
     }
@@ -107,7 +119,9 @@ fn checkpoint(pickle: &Pickle, root: Id, reading: &mut Reading) {
 fn settings(pickle: &Pickle, id: Id) -> Map<String, Value> {
     let mut found = Map::new();
     for (key, value) in pickle.pairs(id).unwrap_or(&[]).iter().take(MAX_LIST) {
-        let Some(key) = pickle.str(*key).filter(|k| k.len() <= MAX_NAME) else { continue };
+        let Some(key) = pickle.str(*key).filter(|k| k.len() <= MAX_NAME) else {
+            continue;
+        };
         let value = match pickle.node(*value) {
             Node::Bool(b) => Value::from(*b),
             Node::Int(n) => Value::from(*n),
@@ -140,7 +154,9 @@ pub(crate) fn module(pickle: &Pickle, root: Id, reading: &mut Reading) {
 /// The signature of a module that is a chain.
 fn forward(chain: &Chain) -> Signature {
     let tensor = |name: &str, value: &sequence::Value| {
-        let how = |known: bool| if known { Known::Derived } else { Known::Unknown };
+        let how = |known: bool| {
+            if known { Known::Derived } else { Known::Unknown }
+        };
         let mut t = Tensor::new(name, value.dtype, value.shape.clone(), Known::Derived);
         t.known = Provenance {
             name: Known::Convention,

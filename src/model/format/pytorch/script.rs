@@ -85,12 +85,42 @@ pub(super) fn read(archive: &Archive<'_>, root: &str, pickle: &Pickle, reading: 
         front(&mut library, pickle, top, &class, method, &mut signature)?;
         signatures.push(signature);
     }
+    passed_on(&class, &mut signatures);
     // The method that `model(x)` calls comes first.
     signatures.sort_by_key(|s| s.name != "forward");
     if !signatures.is_empty() {
         reading.contract = Some(Contract { signatures });
     }
     Ok(())
+}
+
+/// An argument that a method hands to another method of the module has the type that it has there.
+fn passed_on(class: &Class, signatures: &mut [Signature]) {
+    let known: Vec<(String, Tensor)> = signatures
+        .iter()
+        .filter_map(|s| match s.inputs.as_slice() {
+            [only] if only.dtype.is_some() => Some((s.name.clone(), only.clone())),
+            _ => None,
+        })
+        .collect();
+    for (signature, method) in signatures.iter_mut().filter_map(|s| {
+        let method = class.methods.iter().find(|m| m.name == s.name)?;
+        Some((s, method))
+    }) {
+        for input in signature.inputs.iter_mut().filter(|i| i.dtype.is_none()) {
+            let assigned = format!("{} = ", input.name);
+            if method.body.lines().any(|l| l.trim_start().starts_with(&assigned)) {
+                continue;
+            }
+            let called = |name: &str| method.body.contains(&format!("(self).{name}({}, )", input.name));
+            if let Some((_, same)) = known.iter().find(|(name, _)| called(name)) {
+                input.dtype = same.dtype;
+                input.shape.clone_from(&same.shape);
+                input.known.dtype = same.known.dtype;
+                input.known.shape = same.known.shape;
+            }
+        }
+    }
 }
 
 /// A class as its author named it, without what TorchScript puts around the name.
@@ -106,8 +136,13 @@ fn plain_class(module: &str, name: &str) -> String {
 fn facts(archive: &Archive<'_>, root: &str, reading: &mut Reading) {
     reading.fact("serialization", "torchscript");
     let extra = format!("{root}extra/");
-    let mut names: Vec<&str> =
-        archive.entries().iter().filter_map(|e| e.name.strip_prefix(&extra)).filter(|n| !n.is_empty()).take(1000).collect();
+    let mut names: Vec<&str> = archive
+        .entries()
+        .iter()
+        .filter_map(|e| e.name.strip_prefix(&extra))
+        .filter(|n| !n.is_empty())
+        .take(1000)
+        .collect();
     names.sort_unstable();
     reading.fact("torchscript.extra_files", names);
     if archive.find(&format!("{root}bytecode.pkl")).is_some() {
@@ -149,7 +184,9 @@ fn weights(
         let state = pickle.object(id).and_then(|o| o.state).and_then(|s| pickle.pairs(s)).unwrap_or(&[]);
         let mut below = Vec::new();
         for (name, value) in state {
-            let Some(name) = tensors::key(pickle, *name) else { continue };
+            let Some(name) = tensors::key(pickle, *name) else {
+                continue;
+            };
             if let Some(info) = tensors::tensor(pickle, *value) {
                 if counts(&name) && prefix.len() + name.len() <= MAX_NAME * 4 {
                     found.push(info.weight(format!("{prefix}{name}")));
@@ -242,7 +279,9 @@ fn returned(
         }
         return Ok(());
     }
-    if let ("Dict", [_, part], Some(keys)) = (kind.name.as_str(), kind.args.as_slice(), code::returned_keys(method)) {
+    if let ("Dict", [_, part], Some(keys)) =
+        (kind.name.as_str(), kind.args.as_slice(), code::returned_keys(method))
+    {
         let mut unique: Vec<&String> = keys.iter().collect();
         unique.sort_unstable();
         unique.dedup();
@@ -272,19 +311,33 @@ fn front(
         if method.body.lines().any(assigned) {
             continue;
         }
-        let Some((before, _)) = method.body.split_once(&call) else { continue };
-        let Some((_, local)) = before.rsplit_once('(') else { continue };
+        let Some((before, _)) = method.body.split_once(&call) else {
+            continue;
+        };
+        let Some((_, local)) = before.rsplit_once('(') else {
+            continue;
+        };
         let is_self = method.body.lines().any(|l| l.trim_start() == format!("{local} = self.{local}"));
         if !is_self {
             continue;
         }
-        let Some((_, kind)) = class.attributes.iter().find(|(name, _)| name == local) else { continue };
-        let Some(layer) = pickle.attr(top, local) else { continue };
-        let Some(info) = pickle.attr(layer, "weight").and_then(|w| tensors::tensor(pickle, w)) else { continue };
-        let Some(own) = kind.name.strip_prefix("__torch__.torch.nn.modules.") else { continue };
+        let Some((_, kind)) = class.attributes.iter().find(|(name, _)| name == local) else {
+            continue;
+        };
+        let Some(layer) = pickle.attr(top, local) else {
+            continue;
+        };
+        let Some(info) = pickle.attr(layer, "weight").and_then(|w| tensors::tensor(pickle, w)) else {
+            continue;
+        };
+        let Some(own) = kind.name.strip_prefix("__torch__.torch.nn.modules.") else {
+            continue;
+        };
         let last = own.rsplit('.').next().unwrap_or(own);
         let dtype: Option<DType> = info.dtype.as_deref().and_then(|d| d.parse().ok());
-        let Some(layer_class) = library.qualified(&kind.name)? else { continue };
+        let Some(layer_class) = library.qualified(&kind.name)? else {
+            continue;
+        };
         let channels = layer_class.constant("in_channels").and_then(|n| u64::try_from(n).ok());
         let rank = match last {
             "Linear" => None,

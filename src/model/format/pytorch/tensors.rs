@@ -77,7 +77,8 @@ fn rebuilt(pickle: &Pickle, name: &str, args: &[Id]) -> Option<Info> {
         "_rebuild_meta_tensor_no_storage" => dense(named(0), size(1)),
         "_rebuild_wrapper_subclass" => dense(named(1), size(2)),
         "_rebuild_device_tensor_from_numpy" | "_rebuild_xla_tensor" => {
-            let shape = at(0).and_then(|id| pickle.array(id)).map(|a| a.shape.iter().map(|d| Some(*d)).collect());
+            let shape =
+                at(0).and_then(|id| pickle.array(id)).map(|a| a.shape.iter().map(|d| Some(*d)).collect());
             dense(named(1), shape)
         }
         "_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor" => {
