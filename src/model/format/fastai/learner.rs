@@ -32,13 +32,13 @@ pub(super) fn read(pickle: &Pickle, root: Id, reading: &mut Reading) {
     reading.fact("fastai.loss", loss);
     let Some(loaders) = pickle.attr(root, "dls") else {
         reading.warnings.push("the Learner has no data loaders, so that only its model is known".to_owned());
-        finish(Vec::new(), chain, reading);
+        finish(&[], chain, reading);
         return;
     };
     let loader =
         pickle.attr(loaders, "loaders").and_then(|l| list(pickle, l)).and_then(|l| l.first().copied());
     let Some(loader) = loader else {
-        finish(Vec::new(), chain, reading);
+        finish(&[], chain, reading);
         return;
     };
     if let Some(data) = pickle.attr(loader, "dataset").filter(|d| pickle.attr(*d, "cat_names").is_some()) {
@@ -57,7 +57,7 @@ pub(super) fn read(pickle: &Pickle, root: Id, reading: &mut Reading) {
     reading.fact("classes", classes);
     let image = image(pickle, &transforms, reading);
     text(pickle, &transforms, reading);
-    finish(image, chain.or_else(|| model.and_then(|m| body(pickle, m))), reading);
+    finish(&image, chain.or_else(|| model.and_then(|m| body(pickle, m))), reading);
     outputs(pickle, loss, count, reading);
 }
 
@@ -80,11 +80,11 @@ fn outputs(pickle: &Pickle, loss: Option<&str>, classes: Option<usize>, reading:
 }
 
 /// The signature of the model's own `forward`, with what is known of its input from the pipeline.
-fn finish(shape: Vec<Option<u64>>, chain: Option<Signature>, reading: &mut Reading) {
+fn finish(shape: &[Option<u64>], chain: Option<Signature>, reading: &mut Reading) {
     let Some(mut signature) = chain else { return };
     signature.name = "model.forward".to_owned();
     signature.known = Known::Derived;
-    if let (Some(input), [height, width]) = (signature.inputs.first_mut(), shape.as_slice())
+    if let (Some(input), [height, width]) = (signature.inputs.first_mut(), shape)
         && let Some([_, _, h, w]) = input.shape.as_deref_mut()
     {
         *h = *height;
