@@ -58,23 +58,29 @@ pub(super) fn read(pickle: &Pickle, root: Id, reading: &mut Reading) {
     let image = image(pickle, &transforms, reading);
     text(pickle, &transforms, reading);
     finish(&image, chain.or_else(|| model.and_then(|m| body(pickle, m))), reading);
-    outputs(pickle, loss, count, reading);
+    // Layers of fastai's and PyTorch's own keep the type.
+    let own = model.is_some_and(|m| {
+        modules::walk(pickle, m).classes.keys().all(|c| OWN.iter().any(|p| c.starts_with(p)))
+    });
+    outputs(own, loss, count, reading);
 }
 
-/// What the last dimension of the output must be, from the vocabulary, where the layers do not tell.
-fn outputs(pickle: &Pickle, loss: Option<&str>, classes: Option<usize>, reading: &mut Reading) {
-    let _ = pickle;
+/// What the output must be where the layers do not tell: as many numbers as classes, of the input's type.
+fn outputs(own: bool, loss: Option<&str>, classes: Option<usize>, reading: &mut Reading) {
     let known = loss.is_some_and(|l| matches!(l, "CrossEntropyLossFlat" | "CrossEntropyLoss"));
-    let Some(classes) = classes.filter(|_| known) else {
-        return;
-    };
-    let Some(contract) = &mut reading.contract else {
-        return;
-    };
+    let Some(contract) = &mut reading.contract else { return };
     for signature in &mut contract.signatures {
-        for output in signature.outputs.iter_mut().filter(|o| o.shape.is_none()) {
-            output.shape = Some(vec![None, Some(classes as u64)]);
-            output.known.shape = Known::Derived;
+        let float = signature.inputs.iter().find_map(|i| i.dtype.filter(|d| *d != DType::Int64));
+        for output in &mut signature.outputs {
+            if output.dtype.is_none() && own && float.is_some() {
+                output.dtype = float;
+                output.known.dtype = Known::Derived;
+            }
+            // The loss takes one row of numbers for each image, unless the target is an image too.
+            if let Some(classes) = classes.filter(|_| known && own && output.shape.is_none()) {
+                output.shape = Some(vec![None, Some(classes as u64)]);
+                output.known.shape = Known::Derived;
+            }
         }
     }
 }
@@ -107,9 +113,7 @@ fn body(pickle: &Pickle, model: Id) -> Option<Signature> {
     }
     let chain = sequence::chain(pickle, &[id])?;
     let input = derived("input", Known::Convention, chain.input.dtype, chain.input.shape);
-    // The layers between keep the type, as all of them are fastai's or PyTorch's own.
-    let own = modules::walk(pickle, model).classes.keys().all(|c| OWN.iter().any(|p| c.starts_with(p)));
-    let output = derived("output", Known::Convention, chain.input.dtype.filter(|_| own), None);
+    let output = derived("output", Known::Convention, None, None);
     Some(Signature {
         name: "model.forward".to_owned(),
         known: Known::Derived,

@@ -178,7 +178,7 @@ fn is_method(name: &str) -> bool {
     name.split_once('.').is_some_and(|(class, method)| {
         class.starts_with(|c: char| c.is_ascii_uppercase())
             && !method.contains('.')
-            && !method.starts_with('_')
+            && !method.starts_with("__")
     })
 }
 
