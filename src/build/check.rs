@@ -1,8 +1,9 @@
-//! Whether floe's own server can serve the model: asked before anything is stored.
+//! Whether a server can serve the model: asked before anything is stored.
 //!
-//! The engine that will run in the image is in this program too, so the model is loaded here, and an
-//! image that would fail at its first request is never made. It is not the check of a request
-//! ([`crate::serve`] does that); no input is computed.
+//! The engine that will run in floe's own image is in this program too, so the model is loaded here,
+//! and an image that would fail at its first request is never made. Of Hydrosphere's Python runtimes
+//! the one thing is checked at which they stop: the function that they call. It is not the check of a
+//! request ([`crate::serve`] does that); no input is computed, and no code of the model is run.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use crate::error::{Error, Kind, Result, show, show_bytes};
 use crate::event::{Event, Observe, warn};
 use crate::fs::path_from_bytes;
 use crate::model::contract::{Signature, compare};
-use crate::model::format::{self, Choice, Detection};
+use crate::model::format::{self, Choice, Detection, Format, function};
 use crate::model::tree::folder_of;
 use crate::model::{Contract, Tree};
 use crate::runtimes::{self, Runtime};
@@ -37,6 +38,29 @@ pub(super) struct Served<'a> {
 struct Loaded {
     backend: &'static str,
     warnings: Vec<String>,
+}
+
+/// Refuses code that a runtime could not call: it has no function for the contract, or one that takes
+/// other arguments.
+///
+/// Hydrosphere's Python runtimes call it whatever the format of the weights is; other images that a
+/// definition names are taken for runtimes of that kind where the code is all there is.
+pub(super) fn check_function(
+    runtime: &Runtime,
+    by_hand: bool,
+    tree: &Tree,
+    detection: Option<&Detection>,
+    contract: Option<&Contract>,
+) -> Result<()> {
+    let python = runtime.base.contains("hydrosphere/serving-runtime-python");
+    let alike = !by_hand
+        && runtime.contract.is_some()
+        && !runtimes::is_hydrosphere(&runtime.base)
+        && detection.is_some_and(|d| d.format == function::PythonFunction.name());
+    match contract {
+        Some(contract) if python || alike => function::check(tree, contract).map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a model that could not be served.
@@ -316,6 +340,28 @@ mod tests {
         declared.signatures[0].inputs.iter_mut().for_each(|t| t.optional = false);
         let e = checked(&model, &top, Some(&declared), fine).unwrap_err();
         assert!(e.to_string().contains("is a weight of the model"), "{e}");
+    }
+
+    #[test]
+    fn a_python_runtime_is_given_the_function_that_it_calls() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("src")).unwrap();
+        std::fs::write(dir.path().join("src/func_main.py"), "def infer(x):\n    return {'y': x}\n").unwrap();
+        let (tree, detection) = scan(&[(dir.path().to_owned(), "")], false);
+        let mut contract = detection.contract.clone().unwrap();
+        let check = |runtime: &str, by_hand: bool, contract: &Contract| {
+            let runtime = Runtime::of_image(runtime);
+            check_function(&runtime, by_hand, &tree, Some(&detection), Some(contract))
+        };
+        let python = "hydrosphere/serving-runtime-python-3.7:3.0.3";
+        check(python, false, &contract).unwrap();
+        contract.signatures[0].name = "predict".to_owned();
+        for (runtime, by_hand) in [(python, false), (python, true), ("mine/python:1", false)] {
+            let e = check(runtime, by_hand, &contract).unwrap_err();
+            assert!(e.message().contains("has no function `predict`"), "{e}");
+        }
+        check("hydrosphere/serving-runtime-tensorflow:1", false, &contract).unwrap();
+        check("mine/python:1", true, &contract).unwrap();
     }
 
     #[test]

@@ -91,6 +91,8 @@ pub(super) fn prepare(source: &Source, options: &Options, around: &Surroundings<
     let contract = contract::settle(declared, detection.as_ref(), options, see)?;
     let foundation = choose(&definition, detection.as_ref(), options)?;
     check_runtime(&foundation, detection.as_ref(), contract.as_ref(), see)?;
+    let Chosen { runtime, by_hand } = &foundation;
+    check::check_function(runtime, *by_hand, &tree, detection.as_ref(), contract.as_ref())?;
     if foundation.runtime.is_own() {
         let served = check::Served {
             runtime: &foundation.runtime,

@@ -2,11 +2,17 @@
 
 pub mod contract;
 pub mod definition;
+pub mod flat;
 pub mod format;
+pub mod hdf5;
 pub mod ignore;
+pub mod npy;
+pub mod parquet;
 pub mod payload;
 pub mod pb;
 pub mod pickle;
+pub mod pull;
+pub mod python;
 pub mod secrets;
 pub mod tree;
 pub mod zip;

@@ -41,7 +41,7 @@ def describe(value):
     return {"name": value.name, "dtype": dtype(t.tensor_type.elem_type), "shape": shape}
 
 
-def write(case, model, files=None, findings=(), facts=None):
+def write(case, model, files=None, findings=(), facts=None, exact=None):
     folder = os.path.join("onnx", "made_" + case)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(os.path.join(folder, "model"))
@@ -54,9 +54,13 @@ def write(case, model, files=None, findings=(), facts=None):
     weights = {w.name for w in full.initializer} | {w.values.name for w in full.sparse_initializer}
     inputs = [describe(v) | {"optional": v.name in weights} for v in full.input
               if v.name not in weights or model.ir_version >= 4]
+    outputs = [describe(v) for v in full.output]
+    # What is true and shape inference does not tell: two branches or turns that agree.
+    for output in outputs:
+        output["shape"] = (exact or {}).get(output["name"], output["shape"])
     truth = {
         "id": "made_" + case, "format": "onnx", "path": f"onnx/made_{case}/model",
-        "signatures": [{"name": None, "inputs": inputs, "outputs": [describe(v) for v in full.output]}],
+        "signatures": [{"name": None, "inputs": inputs, "outputs": outputs}],
         "findings": list(findings), "facts": facts or {},
     }
     with open(os.path.join(folder, "truth.json"), "w") as f:
@@ -64,9 +68,9 @@ def write(case, model, files=None, findings=(), facts=None):
         f.write("\n")
 
 
-def model(nodes, inputs, outputs, weights=(), ir=10, opsets=(("", 17),), **more):
+def model(nodes, inputs, outputs, weights=(), ir=10, opsets=(("", 17),), functions=(), **more):
     graph = make_graph(nodes, "made", inputs, outputs, initializer=list(weights), **more)
-    return make_model(graph, ir_version=ir, opset_imports=[make_opsetid(d, v) for d, v in opsets],
+    return make_model(graph, functions=list(functions), ir_version=ir, opset_imports=[make_opsetid(d, v) for d, v in opsets],
                       producer_name="floe-make", producer_version="1")
 
 
@@ -132,7 +136,7 @@ write("custom", model(
      make_node("Own", ["g"], ["y"], domain="local")],
     [tensor("x", F, [2])], [tensor("y", F, [2])],
     opsets=(("", 17), ("com.example", 1), ("com.microsoft", 1), ("local", 1))),
-    findings=["custom-operators", "runtime-operators"],
+    findings=["custom-operators"],
     facts={"onnx.customDomains": "com.example,com.microsoft,local"})
 
 outside = {"w": ("data.bin", b"\0" * 32), "v": ("../../etc/passwd", None), "u": ("missing.bin", None)}
@@ -146,3 +150,54 @@ for name, (location, _) in outside.items():
 write("external", model([make_node("MatMul", ["x", n], ["y" + n]) for n in outside], [tensor("x", F, [None, 4])],
                         [tensor("y" + n, F, [None, 2]) for n in outside], weights),
       files={"data.bin": b"\0" * 32}, findings=["external-data-outside", "external-data-missing"])
+
+
+def inner(name, nodes, inputs, outputs):
+    return make_graph(nodes, name, inputs, outputs)
+
+
+def node_with_reference():
+    node = make_node("Cast", ["a"], ["b"])
+    attribute = node.attribute.add()
+    attribute.name, attribute.ref_attr_name, attribute.type = "to", "to", onnx.AttributeProto.INT
+    return node
+
+
+B = TensorProto.BOOL
+write("inner_graphs", model(
+    [make_node("ReduceMax", ["x"], ["m"], keepdims=0), make_node("Greater", ["m", "limit"], ["c"]),
+     make_node("If", ["c"], ["i"],
+               then_branch=inner("then", [make_node("MatMul", ["x", "w"], ["t"])], [], [untyped("t")]),
+               else_branch=inner("else", [make_node("Slice", ["x", "from", "to", "axes"], ["e"])], [], [untyped("e")])),
+     make_node("Loop", ["turns", "", "sum"], ["l", "each"], body=inner(
+         "body", [make_node("Add", ["s", "s"], ["s2"]), make_node("Identity", ["go"], ["go2"]),
+                  make_node("Cast", ["s2"], ["h"], to=TensorProto.FLOAT16)],
+         [tensor("at", I, []), tensor("go", B, []), tensor("s", F, [2])],
+         [tensor("go2", B, []), tensor("s2", F, [2]), untyped("h")])),
+     make_node("Scan", ["sum", "rows"], ["last", "all"], num_scan_inputs=1, body=inner(
+         "step", [make_node("Add", ["a", "r"], ["b"]), make_node("Neg", ["b"], ["n"])],
+         [tensor("a", F, [2]), tensor("r", F, [2])], [tensor("b", F, [2]), untyped("n")]))],
+    [tensor("x", F, ["N", 4]), tensor("rows", F, [7, 2])], [untyped(n) for n in ("i", "l", "each", "last", "all")],
+    [W, make_tensor("limit", F, [], [0.0]), make_tensor("from", I, [1], [0]), make_tensor("to", I, [1], [2]),
+     make_tensor("axes", I, [1], [1]), make_tensor("turns", I, [], [3]), make_tensor("sum", F, [2], [0.0, 0.0])]),
+    exact={"i": [None, 2], "l": [2]})
+write("functions", model(
+    [make_node("Half", ["x"], ["y"], domain="local", to=TensorProto.FLOAT16),
+     make_node("Twice", ["x"], ["z"], domain="local")],
+    [tensor("x", F, ["N", 4])], [untyped("y"), untyped("z")], [], ir=10,
+    opsets=(("", 17), ("local", 1)), functions=[
+        helper.make_function("local", "Twice", ["a"], ["b"], [
+            make_node("Half", ["a"], ["h"], domain="local", to=TensorProto.DOUBLE),
+            make_node("Concat", ["h", "h"], ["b"], axis=1)], [make_opsetid("", 17), make_opsetid("local", 1)]),
+        helper.make_function("local", "Half", ["a"], ["b"], [
+            node_with_reference()], [make_opsetid("", 17)], ["to"]),
+    ]))
+write("recurrent", model(
+    [make_node("LSTM", ["x", "k", "r"], ["a", "h", "c"], hidden_size=3, direction="bidirectional"),
+     make_node("Einsum", ["x", "x"], ["e"], equation="sbi,sbj->bij"),
+     make_node("NonZero", ["x"], ["nz"]), make_node("OneHot", ["i", "five", "on"], ["o"]),
+     make_node("Resize", ["x", "", "", "sizes"], ["z"]), make_node("Dropout", ["x"], ["d", "mask"])],
+    [tensor("x", F, [6, "N", 2]), tensor("i", I, ["N"])],
+    [untyped(n) for n in ("a", "h", "c", "e", "nz", "o", "z", "d", "mask")],
+    [make_tensor("k", F, [2, 12, 2], [0.1] * 48), make_tensor("r", F, [2, 12, 3], [0.1] * 72),
+     make_tensor("five", I, [], [5]), make_tensor("on", F, [2], [0.0, 1.0]), make_tensor("sizes", I, [3], [6, 4, 4])]))

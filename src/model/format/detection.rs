@@ -17,9 +17,9 @@ use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::Contract;
 use crate::model::format::impostor::{self, Impostor};
 use crate::model::format::{
-    BUDGET, Candidate, FORMATS, Finding, Format, Reading, Role, Weight, document, folder,
+    BUDGET, Candidate, FORMATS, Finding, Folder, Format, Reading, Role, Weight, document, folder, packages,
 };
-use crate::model::tree::{EntryKind, Tree, join_lexically};
+use crate::model::tree::{EntryKind, Tree, folder_of, join_lexically};
 
 /// What the user said about which model is meant.
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,19 +161,29 @@ fn search(tree: &Tree, choice: &Choice<'_>) -> Result<Found> {
         let mut found = Vec::new();
         let mut here = Vec::new();
         for folder in level {
-            for format in &formats {
+            for format in formats.iter().filter(|f| !f.last_resort()) {
                 found.extend(format.detect(folder)?);
             }
             here.extend(impostor::all(folder, &formats)?);
         }
         here.retain(|i| !found.iter().any(|c| c.file == i.path));
         impostors.extend(here);
-        let candidates = without_parts(without_links(tree, found));
+        let mut candidates = without_parts(without_links(tree, found));
+        if candidates.len() > 1
+            && let Some(mut code) = last_resort(&levels, &formats)?
+        {
+            code.warnings.push(format!(
+                "there are several models, and it is taken for the code that loads them: {}",
+                places(&candidates)
+            ));
+            candidates = vec![code];
+        }
         if !candidates.is_empty() {
             return Ok(Found { candidates, impostors, more });
         }
     }
-    Ok(Found { candidates: Vec::new(), impostors, more })
+    let candidates = last_resort(&levels, &formats)?.into_iter().collect();
+    Ok(Found { candidates, impostors, more })
 }
 
 /// A model and links to it are one model: the file itself counts, else the first of its names.
@@ -229,21 +239,34 @@ fn chosen_place(tree: &Tree, path: Option<&[u8]>) -> Result<(Vec<u8>, Option<Vec
     if folder::is_folder(tree, &path) { Ok((path, None)) } else { Err(missing()) }
 }
 
-fn ambiguous(found: &[Candidate]) -> Error {
+/// The model of a format that counts only where no other is sure.
+fn last_resort(levels: &[Vec<Folder<'_>>], formats: &[&dyn Format]) -> Result<Option<Candidate>> {
+    for folder in levels.first().into_iter().flatten() {
+        for format in formats.iter().filter(|f| f.last_resort()) {
+            if let Some(first) = format.detect(folder)?.into_iter().next() {
+                return Ok(Some(first));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Where models were found, for people.
+fn places(found: &[Candidate]) -> String {
     let place = |c: &Candidate| match c.location.as_slice() {
         b"" => "the top folder".to_owned(),
         path => format!("`{}`", show_bytes(path)),
     };
     let list: Vec<String> =
         found.iter().take(20).map(|c| format!("{} in {} ({})", c.format, place(c), c.evidence)).collect();
-    let more = if found.len() > 20 { ", …" } else { "" };
+    format!("{}{}", list.join(", "), if found.len() > 20 { ", …" } else { "" })
+}
+
+fn ambiguous(found: &[Candidate]) -> Error {
     let same_format = found.iter().all(|c| c.format == found[0].format);
     let flags = if same_format { "`--model PATH`" } else { "`--framework NAME` or `--model PATH`" };
-    Error::new(
-        Kind::Model,
-        format!("ambiguous: the files hold {} models: {}{more}", found.len(), list.join(", ")),
-    )
-    .hint(format!("say which one is meant with {flags}, or select the files of one model as the payload"))
+    Error::new(Kind::Model, format!("ambiguous: the files hold {} models: {}", found.len(), places(found)))
+        .hint(format!("say which one is meant with {flags}, or select the files of one model as the payload"))
 }
 
 fn read(tree: &Tree, candidate: &Candidate, impostors: Vec<Impostor>) -> Result<Detection> {
@@ -283,6 +306,13 @@ fn read(tree: &Tree, candidate: &Candidate, impostors: Vec<Impostor>) -> Result<
         finding.place = show_bytes(&candidate.file);
     }
     d.findings.extend(impostors.into_iter().map(|i| i.finding));
+    if !d.facts.contains_key("packages") {
+        let is_file = d.location == d.file;
+        let beside = if is_file { folder_of(&d.location) } else { d.location.as_slice() };
+        if let Some(packages) = packages::find(tree, &[beside, b""]).filter(|p| !p.is_empty()) {
+            d.facts.insert("packages".to_owned(), packages.into());
+        }
+    }
     weights_that_are_pointers(tree, &mut d)?;
     Ok(d)
 }

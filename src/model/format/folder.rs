@@ -56,6 +56,25 @@ impl<'t> Folder<'t> {
         self.folders.iter().map(Vec::as_slice)
     }
 
+    /// The files directly in a folder in it, in order, but those that are links.
+    pub fn inside(&self, folder: &[u8]) -> Vec<File<'t>> {
+        let prefix = join(&join(&self.path, folder), b"");
+        let entries = self.tree.entries();
+        let start = entries.partition_point(|e| e.path < prefix);
+        entries[start..]
+            .iter()
+            .take_while(|e| e.path.starts_with(&prefix))
+            .filter(|e| matches!(e.kind, EntryKind::File { .. }) && !e.path[prefix.len()..].contains(&b'/'))
+            .take(MAX_FILES)
+            .map(|entry| File {
+                path: Cow::Borrowed(&entry.path),
+                entry,
+                head: OnceCell::new(),
+                pickle: OnceCell::new(),
+            })
+            .collect()
+    }
+
     /// A file further down, by its path relative to this folder.
     pub fn below(&self, relative: &[u8]) -> Option<File<'t>> {
         let path = join(&self.path, relative);

@@ -11,15 +11,36 @@
 //! Invariants: content decides, a file's name never alone; each name, dtype and shape says how it is
 //! known; a file that is broken gives an error or a finding, never a guess.
 
+pub mod catboost;
+mod cursor;
 mod detection;
 pub mod document;
 pub mod fastai;
 mod folder;
+pub mod function;
+pub mod gguf;
+pub mod h2o;
+pub mod huggingface;
 mod impostor;
+pub mod keras;
+pub mod lightgbm;
+pub mod mlflow;
+pub mod mxnet;
 pub mod onnx;
+mod packages;
+mod pickled;
 pub mod pytorch;
 mod role;
+mod rows;
+pub mod safetensors;
+mod shards;
+pub mod sklearn;
+pub mod spark;
 pub mod tensorflow;
+pub mod tflite;
+pub mod theano;
+pub mod xgboost;
+mod yaml;
 
 use std::collections::BTreeMap;
 
@@ -35,7 +56,27 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &fastai::Fastai, &pytorch::PyTorch];
+pub const FORMATS: &[&dyn Format] = &[
+    &tensorflow::TensorFlow,
+    &onnx::Onnx,
+    &theano::Theano,
+    &sklearn::Sklearn,
+    &fastai::Fastai,
+    &pytorch::PyTorch,
+    &xgboost::XgBoost,
+    &lightgbm::LightGbm,
+    &catboost::CatBoost,
+    &h2o::H2o,
+    &tflite::TfLite,
+    &keras::Keras,
+    &spark::Spark,
+    &safetensors::SafeTensors,
+    &gguf::Gguf,
+    &mxnet::Mxnet,
+    &huggingface::HuggingFace,
+    &mlflow::Mlflow,
+    &function::PythonFunction,
+];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;
@@ -58,6 +99,12 @@ pub trait Format: Sync {
     /// What people call the framework that writes it, where a reading does not know better.
     fn framework(&self) -> &'static str {
         self.name()
+    }
+
+    /// Whether it counts only where no other format finds a model, or several so that nobody could
+    /// tell which is meant; it then is asked about the folder where the search starts.
+    fn last_resort(&self) -> bool {
+        false
     }
 
     /// The models of this format that lie directly in a folder, or are the folder.

@@ -36,7 +36,7 @@ impl Machine<'_> {
         let args = if args.len() <= 8 { args.to_vec() } else { Vec::new() };
         let folded = match (module, name) {
             ("copy_reg" | "copyreg", "_reconstructor") => match args.as_slice() {
-                [class, base, state] => return self.reconstructed(*class, *base, *state),
+                [class, _base, state] => return self.reconstructed(*class, *state),
                 _ => None,
             },
             ("copy_reg" | "copyreg", "__newobj__") => match args.as_slice() {
@@ -153,18 +153,19 @@ impl Machine<'_> {
         Ok(Node::Object(Box::new(object)))
     }
 
-    /// What protocols 0 and 1 make of an object: a class, the built-in type below it, its value.
-    fn reconstructed(&mut self, class: Id, base: Id, state: Id) -> Step<Node> {
+    /// What protocols 0 and 1 make of an object of a class: its value as the built-in type below it.
+    fn reconstructed(&mut self, class: Id, state: Id) -> Step<Node> {
         self.called(class, true)?;
         let mut object =
             Object { class, args: None, kwargs: None, state: None, list: Vec::new(), items: Vec::new() };
         match self.read.pickle.node(state) {
             Node::Dict(items) => object.items.clone_from(items),
-            Node::List(list) | Node::Tuple(list) | Node::Set(list) => object.list.clone_from(list),
+            Node::List(list) | Node::Set(list) => object.list.clone_from(list),
+            // As protocol 2 has it: the elements are the arguments.
+            Node::Tuple(_) => object.args = Some(state),
             Node::None => {}
             _ => object.args = Some(self.node(Node::Tuple(vec![state]))?),
         }
-        let _ = base;
         let node = Node::Object(Box::new(object));
         self.charge(node.weight())?;
         Ok(node)

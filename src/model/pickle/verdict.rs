@@ -127,6 +127,8 @@ fn notes(read: &Read, place: &str, reading: &mut Reading) {
                 place,
                 format!("this pickle names something by number {number} of `copyreg`'s extension registry, which only its author's programs know"),
             ),
+            // What stored code is made by is told already.
+            Note::ComputedCall(id) if read.pickle.class(*id).is_some_and(|(m, n)| listed(CODE, m, n)) => {}
             Note::ComputedCall(_) => reading.find(
                 Severity::Warning,
                 "unverified-code",
@@ -160,11 +162,13 @@ fn notes(read: &Read, place: &str, reading: &mut Reading) {
 /// What a name is, and what is done with it.
 fn judge(one: &Use, allow: &Allow, tree: &Pickle) -> Verdict {
     let (module, name) = (one.module.as_str(), one.name.as_str());
-    let listed = |list: &[(&str, &str)]| list.iter().any(|(m, n)| fits(m, module) && fits(n, name));
-    if listed(COMMON) || listed(allow.calls) {
+    if listed(COMMON, module, name) || listed(allow.calls, module, name) {
         return Verdict::Fine;
     }
-    if listed(CODE) {
+    if name.starts_with('_') && DANGEROUS_NAMES.contains(&name) {
+        return Verdict::Danger;
+    }
+    if listed(CODE, module, name) {
         return Verdict::Code;
     }
     if matches!(module, "builtins" | "__builtin__") {
@@ -248,9 +252,14 @@ fn is_camel_case(name: &str) -> bool {
             || bare.len() <= 5)
 }
 
+fn listed(list: &[(&str, &str)], module: &str, name: &str) -> bool {
+    // With dots, a name is a way through attributes.
+    list.iter().any(|(m, n)| fits(m, module) && fits(n, name) && (*n == name || !name.contains('.')))
+}
+
 fn fits(pattern: &str, text: &str) -> bool {
     match pattern.strip_suffix('*') {
-        Some(start) => text.starts_with(start) && !text.contains(".os."),
+        Some(start) => text.starts_with(start),
         None => text == pattern,
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod malformed;
 mod score;
 
 use std::fs;

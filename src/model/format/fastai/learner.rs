@@ -133,9 +133,7 @@ fn known(is: bool) -> Known {
 fn image(pickle: &Pickle, transforms: &[Id], reading: &mut Reading) -> Vec<Option<u64>> {
     let mut size = Vec::new();
     for id in transforms {
-        let Some((module, name)) = modules::class(pickle, *id) else {
-            continue;
-        };
+        let Some((module, name)) = modules::class(pickle, *id) else { continue };
         if !(module.starts_with("fastai.") || module.starts_with("fasttransform.")) {
             // What a transform of somebody else makes of an image is not known.
             size.clear();
@@ -180,9 +178,7 @@ fn pair(pickle: &Pickle, id: Id) -> Option<[u64; 2]> {
 /// The vocabulary and the length of what a text learner reads.
 fn text(pickle: &Pickle, transforms: &[Id], reading: &mut Reading) {
     for id in transforms {
-        let Some(("fastai.text.data", "Numericalize")) = modules::class(pickle, *id) else {
-            continue;
-        };
+        let Some(("fastai.text.data", "Numericalize")) = modules::class(pickle, *id) else { continue };
         if let Some(vocab) = pickle.attr(*id, "vocab").and_then(|v| list(pickle, v)) {
             reading.fact("fastai.vocabulary", vocab.len());
         }

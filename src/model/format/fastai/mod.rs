@@ -38,9 +38,7 @@ impl Format for Fastai {
                 ("v1", "is a Learner of fastai 1")
             } else if zip::begins(head) {
                 let content = file.open()?;
-                let Ok(archive) = Archive::open(&content) else {
-                    continue;
-                };
+                let Ok(archive) = Archive::open(&content) else { continue };
                 match container::kind(&archive) {
                     Some((container::Kind::Save, root)) if is_learner(&archive, &root) => {
                         ("zip", "is a Learner, by the class in its `data.pkl`")
@@ -109,9 +107,7 @@ impl Format for Fastai {
 fn forgive(read: &mut Read) {
     let pickle = &read.pickle;
     let method = |id: Id| {
-        let Some(object) = pickle.object(id) else {
-            return false;
-        };
+        let Some(object) = pickle.object(id) else { return false };
         let args = object.args.and_then(|a| pickle.elements(a)).unwrap_or(&[]);
         is_builtin_type(pickle.global(object.class))
             && matches!(args, [name] if pickle.str(*name) == Some("MethodType"))
@@ -154,9 +150,7 @@ fn forgive(read: &mut Read) {
 /// Whether `getattr` looks up a method of fastai's and spaCy's classes or of a regular expression.
 fn is_known_method(pickle: &Pickle, args: &[Id]) -> bool {
     let [of, name] = args else { return false };
-    let Some(name) = pickle.str(*name) else {
-        return false;
-    };
+    let Some(name) = pickle.str(*name) else { return false };
     match (pickle.global(*of), pickle.class(*of)) {
         (Some((module, class)), _) => {
             (module.starts_with("fastai.") || module.starts_with("spacy."))
@@ -193,20 +187,14 @@ fn is_builtin_type(name: Option<(&str, &str)>) -> bool {
 
 /// Whether an archive's pickle is a Learner: the first name in it is the class of its root.
 pub(crate) fn is_learner(archive: &Archive<'_>, root: &str) -> bool {
-    let Some(entry) = archive.find(&format!("{root}data.pkl")) else {
-        return false;
-    };
-    let Ok(head) = archive.head(entry, SNIFF) else {
-        return false;
-    };
+    let Some(entry) = archive.find(&format!("{root}data.pkl")) else { return false };
+    let Ok(head) = archive.head(entry, SNIFF) else { return false };
     first_name(&head).is_some_and(|module| module.starts_with(b"fastai."))
 }
 
 /// The module of the first name, where the pickle begins with an object of a class.
 pub(crate) fn first_name(head: &[u8]) -> Option<&[u8]> {
-    let [0x80, _, rest @ ..] = head else {
-        return None;
-    };
+    let [0x80, _, rest @ ..] = head else { return None };
     let rest = match rest {
         // The frame of protocol 4 on.
         [0x95, frame @ ..] => frame.get(8..)?,

@@ -15,6 +15,8 @@ use crate::model::tree::{EntryKind, Tree, folder_of};
 /// Domains whose operators every implementation has (onnx/defs).
 const STANDARD: &[&str] =
     &["ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "ai.onnx.preview"];
+/// How many domains are named.
+const MAX_DOMAINS: usize = 100;
 /// How many operators of a domain are named.
 const MAX_NAMED: usize = 10;
 
@@ -208,6 +210,8 @@ fn custom_operators(model: &Model<'_>, met: &Met, reading: &mut Reading) {
     let custom: Vec<&str> =
         model.opsets.keys().map(String::as_str).filter(|d| !STANDARD.contains(d)).collect();
     reading.fact("onnx.customDomains", custom.join(","));
+    let domains: Vec<&str> = model.opsets.keys().take(MAX_DOMAINS).map(String::as_str).collect();
+    reading.fact("onnx.domains", domains);
     for (space, operators) in &met.operators {
         let outside: Vec<&str> = operators
             .iter()
@@ -222,14 +226,8 @@ fn custom_operators(model: &Model<'_>, met: &Met, reading: &mut Reading) {
         let named = show_bytes(named.as_bytes());
         let space = show_bytes(space.as_bytes());
         reading.fact(format!("onnx.customOperators.{space}"), format!("{named}{more}"));
-        if space.starts_with("com.microsoft") {
-            reading.find(
-                Severity::Info,
-                "runtime-operators",
-                "",
-                format!("the graph uses operators that only ONNX Runtime has, of `{space}`: {named}{more}"),
-            );
-        } else {
+        // ONNX Runtime brings its own; they are facts alone.
+        if !space.starts_with("com.microsoft") {
             reading.find(
                 Severity::Warning,
                 "custom-operators",

@@ -117,7 +117,7 @@ pub(crate) fn text_entry(mut message: Message<'_>, longest: usize) -> Result<(St
     Ok((key, value))
 }
 
-fn read_graph<'i>(mut message: Message<'i>, reading: &mut Reading) -> Result<Graph<'i>> {
+pub(super) fn read_graph<'i>(mut message: Message<'i>, reading: &mut Reading) -> Result<Graph<'i>> {
     let mut graph = Graph::default();
     let full = |n: usize, what: &str| {
         (n >= MAX_NODES)

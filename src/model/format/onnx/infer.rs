@@ -5,12 +5,14 @@
 //! not known there tells nothing, and so does everything after it. Only what the file leaves open is
 //! filled, and it is marked `derived`; a rank that the file records stays as it is.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind, Result};
 use crate::model::contract::{DType, Encoding, Known, Tensor};
 use crate::model::format::MAX_TEXT;
-use crate::model::format::onnx::graph::{self, Model};
+use crate::model::format::onnx::control;
+use crate::model::format::onnx::graph::{self, Graph, Model};
 use crate::model::format::onnx::ops;
 use crate::model::format::onnx::types::{self, Dim, Type};
 use crate::model::pb::Message;
@@ -47,10 +49,12 @@ impl Val {
 pub(super) struct Node<'a, 'i> {
     pub op: String,
     pub domain: String,
+    /// The version of the operators of its domain; 0 where the model does not say.
+    pub opset: i64,
     pub inputs: Vec<Option<&'a Val>>,
     /// How many outputs it has.
     pub outputs: usize,
-    attrs: BTreeMap<String, Message<'i>>,
+    pub attrs: BTreeMap<String, Message<'i>>,
 }
 
 /// Whether something about an output is open that could follow from the graph.
@@ -67,24 +71,120 @@ pub(super) fn outputs(model: &Model<'_>, outputs: &mut [Tensor]) -> Result<()> {
             format!("the graph has {} nodes, at most {MAX_NODES} are looked at", nodes.len()),
         ));
     }
-    let mut known: BTreeMap<String, Val> = BTreeMap::new();
-    for value in model.graph.inputs.iter().chain(&model.graph.values).chain(&model.graph.outputs) {
-        if let Some(ty) = &value.ty {
-            known.insert(value.name.clone(), Val::new(ty.clone()));
-        }
-    }
+    let run = Run { functions: control::functions(model)?, steps: Cell::new(0) };
+    let mut scope = Scope::new(&model.graph, None);
     for node in nodes {
-        step(model, *node, &mut known)?;
+        step(&run, *node, &mut scope, &Caller::top(&model.opsets))?;
     }
     for output in outputs.iter_mut().filter(|o| wants(o)) {
-        if let Some(val) = known.get(&output.name) {
+        if let Some(val) = scope.get(&output.name) {
             types::describe(output, &val.ty, Known::Derived);
         }
     }
     Ok(())
 }
 
-fn step(model: &Model<'_>, mut message: Message<'_>, known: &mut BTreeMap<String, Val>) -> Result<()> {
+/// What all graphs of a model share on the way through them.
+pub(super) struct Run<'i> {
+    /// The model's own operators, by domain and name.
+    pub functions: BTreeMap<(String, String), Message<'i>>,
+    /// Nodes that were gone through, in all graphs and all calls.
+    steps: Cell<usize>,
+}
+
+/// Around a node: the versions of operators, and in a function what its caller gave it.
+pub(super) struct Caller<'a, 'i> {
+    pub opsets: &'a BTreeMap<String, i64>,
+    pub attrs: Option<&'a BTreeMap<String, Message<'i>>>,
+    /// How many functions and inner graphs are around.
+    pub depth: usize,
+}
+
+impl<'a> Caller<'a, '_> {
+    fn top(opsets: &'a BTreeMap<String, i64>) -> Self {
+        Self { opsets, attrs: None, depth: 0 }
+    }
+}
+
+/// The values of one graph; an inner graph sees those around it too.
+pub(super) struct Scope<'p, 'i> {
+    known: BTreeMap<String, Val>,
+    weights: Option<&'p BTreeMap<String, Option<Message<'i>>>>,
+    outer: Option<&'p Scope<'p, 'i>>,
+}
+
+impl<'p, 'i> Scope<'p, 'i> {
+    /// The values that a graph describes.
+    pub(super) fn new(graph: &'p Graph<'i>, outer: Option<&'p Self>) -> Self {
+        let mut scope = Self { known: BTreeMap::new(), weights: Some(&graph.initializers), outer };
+        for value in graph.inputs.iter().chain(&graph.values).chain(&graph.outputs) {
+            if let Some(ty) = &value.ty {
+                scope.known.insert(value.name.clone(), Val::new(ty.clone()));
+            }
+        }
+        scope
+    }
+
+    /// Nothing but what is set, as in a function.
+    pub(super) fn empty() -> Self {
+        Self { known: BTreeMap::new(), weights: None, outer: None }
+    }
+
+    /// Sets a value that comes from outside; what the graph says of its type stays.
+    pub(super) fn set(&mut self, name: &str, val: Val) {
+        match self.known.get_mut(name) {
+            Some(told) if complete(&told.ty) => told.values = val.values,
+            _ => drop(self.known.insert(name.to_owned(), val)),
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Val> {
+        let mut scope = Some(self);
+        while let Some(s) = scope {
+            if let Some(val) = s.known.get(name) {
+                return Some(val);
+            }
+            scope = s.outer;
+        }
+        None
+    }
+
+    /// Reads a weight when it is used for the first time.
+    fn load(&mut self, name: &str) -> Result<()> {
+        if self.get(name).is_some_and(|v| v.values.is_some()) {
+            return Ok(());
+        }
+        let mut scope = Some(&*self);
+        while let Some(s) = scope {
+            if let Some(Some(weight)) = s.weights.and_then(|w| w.get(name)) {
+                let val = constant(*weight)?;
+                self.known.insert(name.to_owned(), val);
+                return Ok(());
+            }
+            if s.known.contains_key(name) {
+                return Ok(());
+            }
+            scope = s.outer;
+        }
+        Ok(())
+    }
+}
+
+/// Goes through one node. The recursion through inner graphs is bounded by the depth of messages, and
+/// that through functions by [`control::MAX_CALLS`].
+pub(super) fn step<'i>(
+    run: &Run<'i>,
+    mut message: Message<'i>,
+    scope: &mut Scope<'_, 'i>,
+    caller: &Caller<'_, 'i>,
+) -> Result<()> {
+    run.steps.set(run.steps.get() + 1);
+    if run.steps.get() > MAX_NODES {
+        return Err(Error::new(
+            Kind::Model,
+            format!("with what it calls, the graph has more than {MAX_NODES} nodes"),
+        ));
+    }
     let (mut op, mut domain) = (String::new(), String::new());
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     let mut attrs = BTreeMap::new();
@@ -95,28 +195,33 @@ fn step(model: &Model<'_>, mut message: Message<'_>, known: &mut BTreeMap<String
             4 => op = field.text(MAX_TEXT)?,
             5 if attrs.len() < MAX_SLOTS => {
                 let attr = field.message()?;
-                attrs.insert(attr_name(attr)?, attr);
+                if let Some((name, attr)) = control::resolved(attr, caller)? {
+                    attrs.insert(name, attr);
+                }
             }
             7 => domain = field.text(MAX_TEXT)?,
             _ => {}
         }
     }
-    for name in &inputs {
-        if let Some(Some(weight)) = model.graph.initializers.get(name)
-            && known.get(name).is_none_or(|v| v.values.is_none())
-        {
-            known.insert(name.clone(), constant(*weight)?);
-        }
+    for name in inputs.iter().filter(|n| !n.is_empty()) {
+        scope.load(name)?;
     }
+    let domain = graph::domain(&domain).to_owned();
+    let opset = caller.opsets.get(&domain).copied().unwrap_or(0);
     let node = Node {
         op,
-        domain: graph::domain(&domain).to_owned(),
-        inputs: inputs.iter().map(|n| known.get(n)).collect(),
+        domain,
+        opset,
+        inputs: inputs.iter().map(|n| if n.is_empty() { None } else { scope.get(n) }).collect(),
         outputs: outputs.len(),
         attrs,
     };
-    let results = ops::apply(&node)?;
-    for (name, result) in outputs.into_iter().zip(results) {
+    let results = match control::apply(run, &node, scope, caller)? {
+        Some(results) => results,
+        None => ops::apply(&node)?,
+    };
+    let known = &mut scope.known;
+    for (name, result) in outputs.into_iter().zip(results).filter(|(name, _)| !name.is_empty()) {
         let Some(mut result) = result else { continue };
         let full = known.len() >= MAX_VALUES;
         match known.get_mut(&name) {
@@ -173,15 +278,18 @@ pub(super) fn constant(message: Message<'_>) -> Result<Val> {
     })
 }
 
-fn attr_name(mut message: Message<'_>) -> Result<String> {
-    // The name comes first; whoever writes it last has attributes that are not found.
-    match message.next_field()? {
-        Some(field) if field.number == 1 => field.text(MAX_TEXT),
-        _ => Ok(String::new()),
+impl<'i> Node<'_, 'i> {
+    /// An inner graph.
+    pub(super) fn graph(&self, name: &str) -> Result<Option<Message<'i>>> {
+        let Some(mut message) = self.attrs.get(name).copied() else { return Ok(None) };
+        while let Some(field) = message.next_field()? {
+            if field.number == 6 {
+                return field.message().map(Some);
+            }
+        }
+        Ok(None)
     }
-}
 
-impl Node<'_, '_> {
     /// An input's value.
     pub(super) fn input(&self, at: usize) -> Option<&Val> {
         self.inputs.get(at).copied().flatten()

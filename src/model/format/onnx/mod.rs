@@ -5,6 +5,7 @@
 //! The other serializations of the same model (ONNX Runtime's `.ort`, JSON, text) are named and not
 //! read.
 
+mod control;
 pub(crate) mod external;
 pub(crate) mod graph;
 mod infer;

@@ -192,9 +192,7 @@ fn strings(list: &str) -> Vec<String> {
 /// A method's head, and how many bytes it took up to the end of its line.
 fn method(text: &str) -> Option<(Method, usize)> {
     let mut tokens = Tokens::new(text.strip_prefix("def ")?);
-    let Token::Word(name) = tokens.next()? else {
-        return None;
-    };
+    let Token::Word(name) = tokens.next()? else { return None };
     tokens.mark('(')?;
     let mut params = Vec::new();
     loop {

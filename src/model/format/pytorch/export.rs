@@ -192,9 +192,7 @@ fn weights(inputs: &[Value], graph: &Value) -> Vec<Weight> {
             ("buffer", "buffer_name"),
             ("tensor_constant", "tensor_constant_name"),
         ] {
-            let Some(spec) = part(spec, kind) else {
-                continue;
-            };
+            let Some(spec) = part(spec, kind) else { continue };
             let (Some(name), Some(value)) = (spec[key].as_str(), spec["arg"]["name"].as_str()) else {
                 continue;
             };
@@ -232,9 +230,7 @@ fn argument(arg: &Value, graph: &Value, i: usize, side: &str, reading: &mut Read
     for (key, dtype) in
         [("as_sym_int", DType::Int64), ("as_sym_float", DType::Float64), ("as_sym_bool", DType::Bool)]
     {
-        let Some(symbol) = part(arg, key) else {
-            continue;
-        };
+        let Some(symbol) = part(arg, key) else { continue };
         return match symbol["as_name"].as_str() {
             Some(name) => scalar(name, Some(dtype), Known::Stored),
             None => scalar(&unnamed(), Some(dtype), Known::Convention),
@@ -352,25 +348,19 @@ fn dtype(number: u64) -> Option<DType> {
 fn input_paths(spec: &Value) -> Vec<String> {
     let names: Vec<&str> =
         spec["forward_arg_names"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let Some(tree) = tree(&spec["in_spec"]) else {
-        return Vec::new();
-    };
+    let Some(tree) = tree(&spec["in_spec"]) else { return Vec::new() };
     // The root is a pair: positional arguments and named ones.
     let (Some(args), Some(kwargs)) = (tree["children_spec"].get(0), tree["children_spec"].get(1)) else {
         return Vec::new();
     };
     let mut found = Vec::new();
     for (i, arg) in args["children_spec"].as_array().into_iter().flatten().enumerate() {
-        let Some(name) = names.get(i) else {
-            return Vec::new();
-        };
+        let Some(name) = names.get(i) else { return Vec::new() };
         leaves(arg, (*name).to_owned(), &mut found, 0);
     }
     let keys = keys(kwargs);
     for (i, arg) in kwargs["children_spec"].as_array().into_iter().flatten().enumerate() {
-        let Some(name) = keys.get(i) else {
-            return Vec::new();
-        };
+        let Some(name) = keys.get(i) else { return Vec::new() };
         leaves(arg, name.clone(), &mut found, 0);
     }
     found
@@ -378,9 +368,7 @@ fn input_paths(spec: &Value) -> Vec<String> {
 
 /// The keys of the outputs, where the program returns a dict of values.
 fn output_keys(spec: &Value) -> Vec<String> {
-    let Some(tree) = tree(&spec["out_spec"]) else {
-        return Vec::new();
-    };
+    let Some(tree) = tree(&spec["out_spec"]) else { return Vec::new() };
     let mut found = Vec::new();
     if keys(&tree).is_empty() {
         return found;
@@ -399,9 +387,7 @@ fn keys(node: &Value) -> Vec<String> {
     // The context of a dict is the list of its keys, as JSON again; of a `defaultdict` it is a pair.
     let context: Option<Value> = node["context"].as_str().and_then(|c| serde_json::from_str(c).ok());
     let dict = node["type"].as_str().is_some_and(|t| t.ends_with("dict") || t.ends_with("OrderedDict"));
-    let Some(Value::Array(list)) = context.filter(|_| dict) else {
-        return Vec::new();
-    };
+    let Some(Value::Array(list)) = context.filter(|_| dict) else { return Vec::new() };
     list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
@@ -410,9 +396,7 @@ fn leaves(node: &Value, path: String, found: &mut Vec<String>, depth: usize) {
     if found.len() >= MAX_ENTRIES || path.len() > MAX_NAME || depth > 64 {
         return;
     }
-    let Some(children) = node["children_spec"].as_array() else {
-        return;
-    };
+    let Some(children) = node["children_spec"].as_array() else { return };
     if node["type"].is_null() {
         found.push(path);
         return;

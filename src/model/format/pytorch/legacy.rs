@@ -66,9 +66,7 @@ pub(crate) fn object(source: &dyn Source, limits: &Limits) -> Result<Read> {
 
 /// The class that a persistent id `('module', class, file, source)` stands for.
 pub(super) fn module_class(pickle: &Pickle, id: Id) -> Option<(&str, &str)> {
-    let Node::Persistent(parts) = pickle.node(id) else {
-        return None;
-    };
+    let Node::Persistent(parts) = pickle.node(id) else { return None };
     let parts = pickle.elements(*parts)?;
     if pickle.str(*parts.first()?)? != "module" {
         return None;

@@ -49,9 +49,7 @@ impl Format for PyTorch {
     fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>> {
         let mut found = Vec::new();
         for file in folder.files() {
-            let Some((variant, what)) = recognise(file)? else {
-                continue;
-            };
+            let Some((variant, what)) = recognise(file)? else { continue };
             found.push(Candidate {
                 format: "pytorch",
                 variant,
@@ -236,9 +234,7 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, &'static str)>> {
             Ok(None)
         };
     };
-    let Some((kind, root)) = container::kind(&archive) else {
-        return Ok(None);
-    };
+    let Some((kind, root)) = container::kind(&archive) else { return Ok(None) };
     if kind == container::Kind::Save && fastai::is_learner(&archive, &root) {
         return Ok(None);
     }
@@ -335,15 +331,9 @@ fn exported(archive: &Archive<'_>, root: &str, budget: u64, reading: &mut Readin
     // The loader unpickles what `torch.save` wrote beside the program: sample inputs, constants.
     let pickled = archive.entries().iter().filter(|e| e.name.ends_with(".pt"));
     for entry in pickled.take(MAX_PROGRAMS) {
-        let Some(section) = archive.stored(entry)? else {
-            continue;
-        };
-        let Ok(inner) = Archive::open(&section) else {
-            continue;
-        };
-        let Some((container::Kind::Save, root)) = container::kind(&inner) else {
-            continue;
-        };
+        let Some(section) = archive.stored(entry)? else { continue };
+        let Ok(inner) = Archive::open(&section) else { continue };
+        let Some((container::Kind::Save, root)) = container::kind(&inner) else { continue };
         let source = data(&inner, &root, budget)?;
         let limits = Limits { bytes: budget, ..Limits::default() };
         match pickle::open(source.as_ref(), &limits) {

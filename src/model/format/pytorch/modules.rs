@@ -83,15 +83,11 @@ pub(crate) fn walk(pickle: &Pickle, root: Id) -> Walk {
         for (kind, transient) in [("_parameters", &[][..]), ("_buffers", transient)] {
             let own = pickle.attr(id, kind).and_then(|p| pickle.pairs(p)).unwrap_or(&[]);
             for (name, value) in own {
-                let Some(name) = tensors::key(pickle, *name) else {
-                    continue;
-                };
+                let Some(name) = tensors::key(pickle, *name) else { continue };
                 if transient.iter().any(|t| pickle.str(*t) == Some(&name)) {
                     continue;
                 }
-                let Some(info) = tensors::tensor(pickle, *value) else {
-                    continue;
-                };
+                let Some(info) = tensors::tensor(pickle, *value) else { continue };
                 names += prefix.len() + name.len();
                 if walk.weights.len() == MAX_ENTRIES || names > 16 * MAX_TEXT {
                     walk.cut = true;
@@ -140,9 +136,7 @@ pub(crate) fn table(pickle: &Pickle, root: Id) -> Option<(Table, Option<Id>)> {
         return Some((table, None));
     }
     for key in NESTED {
-        let Some(inner) = pickle.get(root, key) else {
-            continue;
-        };
+        let Some(inner) = pickle.get(root, key) else { continue };
         if is_module(pickle, inner) {
             let walk = walk(pickle, inner);
             let table = Table {
@@ -230,9 +224,7 @@ fn each(pickle: &Pickle, id: Id, mut see: impl FnMut(String, Id) -> bool) {
         }
         Node::Dict(_) | Node::Object(_) => {
             for (name, value) in pickle.pairs(id).unwrap_or(&[]) {
-                let Some(name) = tensors::key(pickle, *name) else {
-                    continue;
-                };
+                let Some(name) = tensors::key(pickle, *name) else { continue };
                 if !see(name, *value) {
                     return;
                 }

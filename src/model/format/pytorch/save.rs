@@ -50,9 +50,7 @@ pub(crate) fn read(read: &Read, serialization: &str, reading: &mut Reading) {
         return;
     }
     checkpoint(pickle, root, reading);
-    let Some((table, inner)) = modules::table(pickle, root) else {
-        return;
-    };
+    let Some((table, inner)) = modules::table(pickle, root) else { return };
     reading.fact("pytorch.state_dict_key", table.key.clone());
     if let Some(inner) = inner {
         module(pickle, inner, reading);
@@ -119,9 +117,7 @@ fn checkpoint(pickle: &Pickle, root: Id, reading: &mut Reading) {
 fn settings(pickle: &Pickle, id: Id) -> Map<String, Value> {
     let mut found = Map::new();
     for (key, value) in pickle.pairs(id).unwrap_or(&[]).iter().take(MAX_LIST) {
-        let Some(key) = pickle.str(*key).filter(|k| k.len() <= MAX_NAME) else {
-            continue;
-        };
+        let Some(key) = pickle.str(*key).filter(|k| k.len() <= MAX_NAME) else { continue };
         let value = match pickle.node(*value) {
             Node::Bool(b) => Value::from(*b),
             Node::Int(n) => Value::from(*n),

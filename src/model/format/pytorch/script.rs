@@ -184,9 +184,7 @@ fn weights(
         let state = pickle.object(id).and_then(|o| o.state).and_then(|s| pickle.pairs(s)).unwrap_or(&[]);
         let mut below = Vec::new();
         for (name, value) in state {
-            let Some(name) = tensors::key(pickle, *name) else {
-                continue;
-            };
+            let Some(name) = tensors::key(pickle, *name) else { continue };
             if let Some(info) = tensors::tensor(pickle, *value) {
                 if counts(&name) && prefix.len() + name.len() <= MAX_NAME * 4 {
                     found.push(info.weight(format!("{prefix}{name}")));
@@ -311,33 +309,21 @@ fn front(
         if method.body.lines().any(assigned) {
             continue;
         }
-        let Some((before, _)) = method.body.split_once(&call) else {
-            continue;
-        };
-        let Some((_, local)) = before.rsplit_once('(') else {
-            continue;
-        };
+        let Some((before, _)) = method.body.split_once(&call) else { continue };
+        let Some((_, local)) = before.rsplit_once('(') else { continue };
         let is_self = method.body.lines().any(|l| l.trim_start() == format!("{local} = self.{local}"));
         if !is_self {
             continue;
         }
-        let Some((_, kind)) = class.attributes.iter().find(|(name, _)| name == local) else {
-            continue;
-        };
-        let Some(layer) = pickle.attr(top, local) else {
-            continue;
-        };
+        let Some((_, kind)) = class.attributes.iter().find(|(name, _)| name == local) else { continue };
+        let Some(layer) = pickle.attr(top, local) else { continue };
         let Some(info) = pickle.attr(layer, "weight").and_then(|w| tensors::tensor(pickle, w)) else {
             continue;
         };
-        let Some(own) = kind.name.strip_prefix("__torch__.torch.nn.modules.") else {
-            continue;
-        };
+        let Some(own) = kind.name.strip_prefix("__torch__.torch.nn.modules.") else { continue };
         let last = own.rsplit('.').next().unwrap_or(own);
         let dtype: Option<DType> = info.dtype.as_deref().and_then(|d| d.parse().ok());
-        let Some(layer_class) = library.qualified(&kind.name)? else {
-            continue;
-        };
+        let Some(layer_class) = library.qualified(&kind.name)? else { continue };
         let channels = layer_class.constant("in_channels").and_then(|n| u64::try_from(n).ok());
         let rank = match last {
             "Linear" => None,

@@ -176,9 +176,7 @@ fn apply(pickle: &Pickle, id: Id, value: &Value) -> Value {
         "BatchNorm1d" | "BatchNorm2d" | "BatchNorm3d" | "LayerNorm" | "GroupNorm" | "InstanceNorm1d"
         | "InstanceNorm2d" => same,
         "Linear" => {
-            let Some(mut shape) = value.shape.clone() else {
-                return unknown;
-            };
+            let Some(mut shape) = value.shape.clone() else { return unknown };
             if let Some(last) = shape.last_mut() {
                 *last = attr("out_features");
             }
@@ -207,9 +205,7 @@ fn apply(pickle: &Pickle, id: Id, value: &Value) -> Value {
 /// Convolution and pooling: floor((n + 2p - d(k-1) - 1)/s + 1) in each dimension of space.
 fn windows(pickle: &Pickle, id: Id, value: &Value, channels: Option<u64>, known_channels: bool) -> Value {
     let unknown = Value { dtype: value.dtype, shape: None };
-    let Some(shape) = value.shape.as_ref().filter(|s| s.len() > 2) else {
-        return unknown;
-    };
+    let Some(shape) = value.shape.as_ref().filter(|s| s.len() > 2) else { return unknown };
     if known_channels && channels.is_none() {
         return unknown;
     }
@@ -248,9 +244,7 @@ fn adaptive(pickle: &Pickle, id: Id, value: &Value, rank: usize) -> Value {
     let Some(shape) = out.shape.as_mut().filter(|s| s.len() == rank + 2) else {
         return Value { dtype: value.dtype, shape: None };
     };
-    let Some(size) = pickle.attr(id, "output_size") else {
-        return Value { dtype: value.dtype, shape: None };
-    };
+    let Some(size) = pickle.attr(id, "output_size") else { return Value { dtype: value.dtype, shape: None } };
     for i in 0..rank {
         let one = match pickle.elements(size) {
             Some(list) => list.get(i).copied(),
@@ -268,17 +262,13 @@ fn adaptive(pickle: &Pickle, id: Id, value: &Value, rank: usize) -> Value {
 
 fn flatten(pickle: &Pickle, id: Id, value: &Value) -> Value {
     let unknown = Value { dtype: value.dtype, shape: None };
-    let Some(shape) = &value.shape else {
-        return unknown;
-    };
+    let Some(shape) = &value.shape else { return unknown };
     let place = |name: &str, default: i64| {
         let at = pickle.attr(id, name).and_then(|a| pickle.int(a)).unwrap_or(default);
         let rank = i64::try_from(shape.len()).ok()?;
         usize::try_from(if at < 0 { at.checked_add(rank)? } else { at }).ok().filter(|n| *n < shape.len())
     };
-    let (Some(from), Some(to)) = (place("start_dim", 1), place("end_dim", -1)) else {
-        return unknown;
-    };
+    let (Some(from), Some(to)) = (place("start_dim", 1), place("end_dim", -1)) else { return unknown };
     if from > to {
         return unknown;
     }

@@ -3,6 +3,7 @@
 //! A SavedModel records its whole contract; a frozen graph records its inputs only. Graphs are
 //! skipped by their length. Checkpoints without a graph are no models and are not recognised.
 
+mod examples;
 mod graph_def;
 mod saved_model;
 mod signature;

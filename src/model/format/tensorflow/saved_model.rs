@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind, Result, show_bytes};
-use crate::model::contract::{Contract, Signature};
-use crate::model::format::tensorflow::signature;
+use crate::model::contract::{Contract, DType, Signature};
+use crate::model::format::tensorflow::{examples, signature};
 use crate::model::format::{MAX_ENTRIES, MAX_TEXT, Reading, Severity};
 use crate::model::pb::{Message, Value};
 
@@ -64,6 +64,8 @@ struct MetaGraph<'i> {
     restores: bool,
     assets: Vec<String>,
     signatures: BTreeMap<String, Message<'i>>,
+    /// Its `GraphDef`.
+    graph: Option<Message<'i>>,
 }
 
 /// Reads a SavedModel; `sizes` tells whether the sizes on the wire are those of the file.
@@ -103,6 +105,13 @@ pub(super) fn read(mut message: Message<'_>, reading: &mut Reading, sizes: bool)
         }
         signatures.push(signature);
     }
+    let takes_text = |s: &Signature| s.inputs.iter().any(|t| t.dtype == Some(DType::String));
+    if let Some(graph) = served.graph.filter(|_| signatures.iter().any(takes_text)) {
+        // The contract stands; what comes now may run out of budget in a graph of a size never met.
+        if let Err(e) = examples::read(graph, reading) {
+            reading.warnings.push(format!("the graph was not searched for features of records: {e}"));
+        }
+    }
     if signatures.is_empty() {
         reading.find(
             Severity::Warning,
@@ -139,10 +148,12 @@ fn meta_graph(mut message: Message<'_>) -> Result<MetaGraph<'_>> {
         restores: false,
         assets: Vec::new(),
         signatures: BTreeMap::new(),
+        graph: None,
     };
     while let Some(field) = message.next_field()? {
         match field.number {
             1 => meta_info(field.message()?, &mut graph)?,
+            2 => graph.graph = Some(field.message()?),
             // A saver is there where variables are.
             3 => graph.restores |= field.span()?.size() > 0,
             4 => graph.collections += 1,

@@ -59,9 +59,30 @@ pub(super) fn apply(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
             .into_iter()
             .find(|(attr, _)| node.has_attr(attr))
             .map(|(_, d)| d);
+            let elem = match node.weight("values_tensor")? {
+                Some(Val { ty: Type::Tensor { elem, .. }, .. }) => elem,
+                _ => elem,
+            };
             vec![node.tensor(0).map(|(_, s)| val(elem, s.cloned()))]
         }
-        "ArrayFeatureExtractor" => vec![node.tensor(0).map(|(e, _)| val(e, None))],
+        "ArrayFeatureExtractor" => {
+            let picked = match node.tensor(1).and_then(|t| t.1).and_then(|y| y.last()) {
+                Some(d) => d.clone(),
+                None => Dim::Unknown,
+            };
+            vec![node.tensor(0).map(|(e, s)| {
+                let rows = s.map(|s| {
+                    if s.len() == 1 { vec![Dim::Size(1)] } else { s[..s.len().saturating_sub(1)].to_vec() }
+                });
+                val(e, rows.map(|rows| [rows, vec![picked]].concat()))
+            })]
+        }
+        "TreeEnsemble" => {
+            let targets = node.int("n_targets")?.and_then(|n| u64::try_from(n).ok());
+            let last = targets.map_or(Dim::Unknown, Dim::Size);
+            let elem = node.tensor(0).and_then(|t| t.0);
+            vec![Some(val(elem, ranked.then(|| vec![rows.clone(), last])))]
+        }
         _ => vec![None],
     })
 }

@@ -4,7 +4,9 @@
 //! onnx/docs/Operators.md and Operators-ml.md. `None` is "cannot be told", which is always allowed;
 //! a wrong answer never is.
 
+mod arrays;
 mod learned;
+mod neural;
 mod shapes;
 mod windows;
 
@@ -82,11 +84,16 @@ const SAME_AS_FIRST: &[&str] = &[
 /// The types of a node's outputs, as many as can be told.
 pub(super) fn apply(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
     let result = match node.domain.as_str() {
-        "ai.onnx" => match several(node)? {
-            Some(all) => return Ok(all),
-            None => standard(node)?,
-        },
+        "ai.onnx" => {
+            for family in [neural::apply, arrays::apply, several] {
+                if let Some(all) = family(node)? {
+                    return Ok(all);
+                }
+            }
+            standard(node)?
+        }
         "ai.onnx.ml" => return learned::apply(node),
+        "ai.onnx.preview.training" => return Ok(neural::training(node)),
         _ => None,
     };
     Ok(vec![result])
@@ -108,6 +115,7 @@ fn several(node: &Node<'_, '_>) -> Result<Option<Vec<Option<Val>>>> {
             });
             vec![values, indices]
         }
+        "MaxPool" => neural::pool_with_places(node)?,
         _ => return Ok(None),
     }))
 }
@@ -125,10 +133,10 @@ fn standard(node: &Node<'_, '_>) -> Result<Option<Val>> {
         "Where" => elementwise(node, None, 1),
         "Cast" => cast(node)?,
         "CastLike" => node.tensor(0).map(|(_, s)| val(node.tensor(1).and_then(|t| t.0), s.cloned())),
-        "MatMul" => matmul(node),
+        "MatMul" => matrices(node, 0, 1, node.tensor(0).and_then(|t| t.0)),
         "Gemm" => gemm(node)?,
         "Conv" => conv(node)?,
-        "MaxPool" | "AveragePool" | "LpPool" => pool(node)?,
+        "AveragePool" | "LpPool" => pool(node)?,
         "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" => global_pool(node),
         "Flatten" => flatten(node)?,
         "Reshape" => reshape(node)?,
@@ -156,16 +164,6 @@ fn standard(node: &Node<'_, '_>) -> Result<Option<Val>> {
         },
         "Slice" => shapes::slice(node)?,
         "Pad" => shapes::pad(node)?,
-        "QuantizeLinear" if !node.has_attr("output_dtype") => {
-            let elem = match node.input(2) {
-                Some(_) => node.tensor(2).and_then(|t| t.0),
-                None => Some(DType::UInt8),
-            };
-            node.tensor(0).map(|(_, s)| val(elem, s.cloned()))
-        }
-        "DequantizeLinear" if !node.has_attr("output_dtype") => {
-            node.tensor(0).map(|(_, s)| val(node.tensor(1).and_then(|t| t.0), s.cloned()))
-        }
         "NonMaxSuppression" => Some(val(Some(DType::Int64), Some(vec![Dim::Unknown, Dim::Size(3)]))),
         "Shape" => shape_of(node)?,
         "Size" => Some(val(Some(DType::Int64), Some(Vec::new()))),
@@ -175,7 +173,8 @@ fn standard(node: &Node<'_, '_>) -> Result<Option<Val>> {
                 Some(Val { ty: Type::Tensor { elem, .. }, .. }) => elem,
                 _ => Some(DType::Float32),
             };
-            Some(val(elem, node.input(0).and_then(|v| v.values.as_deref()).map(dims)))
+            let rank = || arrays::length(node.tensor(0).and_then(|t| t.1)).map(|n| vec![Dim::Unknown; n]);
+            Some(val(elem, node.input(0).and_then(|v| v.values.as_deref()).map(dims).or_else(rank)))
         }
         "Expand" => expand(node),
         "SequenceConstruct" => {
@@ -200,16 +199,8 @@ fn standard(node: &Node<'_, '_>) -> Result<Option<Val>> {
             _ => None,
         },
         "SequenceLength" => Some(val(Some(DType::Int64), Some(Vec::new()))),
-        "ConcatFromSequence" => match node.input(0).map(|v| &v.ty) {
-            Some(Type::Sequence(inner)) => match &**inner {
-                Type::Tensor { elem, .. } => Some(val(*elem, None)),
-                _ => None,
-            },
-            _ => None,
-        },
-        "SplitToSequence" => {
-            node.tensor(0).map(|(elem, _)| Val::new(Type::Sequence(Box::new(Type::tensor(elem, None)))))
-        }
+        "ConcatFromSequence" => arrays::joined_list(node)?,
+        "SplitToSequence" => arrays::split_to_list(node)?,
         "Optional" => match (node.input(0), node.ty("type")?) {
             (Some(v), _) => Some(Val::new(Type::Optional(Box::new(v.ty.clone())))),
             (None, Some(ty)) => Some(Val::new(Type::Optional(Box::new(ty)))),
@@ -225,7 +216,7 @@ fn standard(node: &Node<'_, '_>) -> Result<Option<Val>> {
 }
 
 /// What is true of a value that is of one type or the other.
-fn either(a: &Type, b: &Type) -> Type {
+pub(super) fn either(a: &Type, b: &Type) -> Type {
     match (a, b) {
         (
             Type::Tensor { elem, shape: x, sparse: false },
@@ -240,6 +231,14 @@ fn either(a: &Type, b: &Type) -> Type {
             };
             Type::tensor(*elem, shape)
         }
+        (Type::Sequence(a), Type::Sequence(b)) => match either(a, b) {
+            Type::Other => Type::Other,
+            inner => Type::Sequence(Box::new(inner)),
+        },
+        (Type::Optional(a), Type::Optional(b)) => match either(a, b) {
+            Type::Other => Type::Other,
+            inner => Type::Optional(Box::new(inner)),
+        },
         _ if a == b => a.clone(),
         _ => Type::Other,
     }
@@ -264,7 +263,34 @@ fn elementwise(node: &Node<'_, '_>, elem: Option<DType>, dtype_of: usize) -> Opt
             _ => None,
         };
     }
-    Some(val(elem, shape))
+    Some(Val { values: computed(node), ..val(elem, shape) })
+}
+
+/// The sum, difference, product or quotient of two short lists of whole numbers.
+fn computed(node: &Node<'_, '_>) -> Option<Vec<Option<i64>>> {
+    let whole = |at: usize| {
+        let elem = node.tensor(at)?.0;
+        node.input(at)?.values.as_ref().filter(|_| matches!(elem, Some(DType::Int64 | DType::Int32)))
+    };
+    let (a, b) = (whole(0)?, whole(1)?);
+    let apply = |x: i64, y: i64| match node.op.as_str() {
+        "Add" => x.checked_add(y),
+        "Sub" => x.checked_sub(y),
+        "Mul" => x.checked_mul(y),
+        // Both signs round towards zero somewhere and down elsewhere.
+        "Div" if x >= 0 && y > 0 => Some(x / y),
+        _ => None,
+    };
+    let n = match (a.len(), b.len()) {
+        (m, n) if m == n => m,
+        (m, 1) => m,
+        (1, n) => n,
+        _ => return None,
+    };
+    let one = |list: &[Option<i64>], at: usize| if list.len() == 1 { list[0] } else { list[at] };
+    let ranked = |at: usize| node.tensor(at).and_then(|t| t.1).is_some_and(|s| s.len() <= 1);
+    let all = (0..n).map(|at| apply(one(a, at)?, one(b, at)?)).collect();
+    (node.inputs.len() == 2 && ranked(0) && ranked(1)).then_some(all)
 }
 
 /// The shape that two shapes broadcast to (onnx/docs/Broadcasting.md).
@@ -301,9 +327,10 @@ fn cast(node: &Node<'_, '_>) -> Result<Option<Val>> {
     }))
 }
 
-fn matmul(node: &Node<'_, '_>) -> Option<Val> {
-    let (elem, a) = node.tensor(0)?;
-    let (_, b) = node.tensor(1)?;
+/// The product of two inputs as matrices, or stacks of them.
+fn matrices(node: &Node<'_, '_>, left: usize, right: usize, elem: Option<DType>) -> Option<Val> {
+    let (_, a) = node.tensor(left)?;
+    let (_, b) = node.tensor(right)?;
     let shape = (|| {
         let (a, b) = (a?, b?);
         let (m, n) = (a.len(), b.len());
@@ -382,7 +409,7 @@ fn constant(node: &Node<'_, '_>) -> Result<Option<Val>> {
 }
 
 /// An axis counted from the front.
-fn axis(at: i64, rank: usize) -> Option<usize> {
+pub(super) fn axis(at: i64, rank: usize) -> Option<usize> {
     let rank = i64::try_from(rank).ok()?;
     let at = if at < 0 { at.checked_add(rank)? } else { at };
     usize::try_from(at).ok().filter(|_| at < rank)

@@ -32,7 +32,8 @@ pub(super) fn product(dims: &[Dim]) -> Dim {
 }
 
 pub(super) fn flatten(node: &Node<'_, '_>) -> Result<Option<Val>> {
-    let Some((elem, Some(shape))) = node.tensor(0) else { return Ok(None) };
+    let Some((elem, shape)) = node.tensor(0) else { return Ok(None) };
+    let Some(shape) = shape else { return Ok(Some(val(elem, None))) };
     let at = node.int("axis")?.unwrap_or(1);
     // The axis may be the rank itself.
     let at = if usize::try_from(at) == Ok(shape.len()) { Some(shape.len()) } else { axis(at, shape.len()) };
@@ -83,7 +84,8 @@ pub(super) fn reshape(node: &Node<'_, '_>) -> Result<Option<Val>> {
 }
 
 pub(super) fn concat(node: &Node<'_, '_>) -> Result<Option<Val>> {
-    let Some((elem, Some(first))) = node.tensor(0) else { return Ok(None) };
+    let Some((elem, first)) = node.tensor(0) else { return Ok(None) };
+    let Some(first) = first else { return Ok(Some(val(elem, None))) };
     let Some(along) = axis(node.int("axis")?.unwrap_or(1), first.len()) else { return Ok(None) };
     let mut out = first.clone();
     let mut values = Some(Vec::new());
@@ -116,7 +118,8 @@ pub(super) fn concat(node: &Node<'_, '_>) -> Result<Option<Val>> {
 }
 
 pub(super) fn transpose(node: &Node<'_, '_>) -> Result<Option<Val>> {
-    let Some((elem, Some(shape))) = node.tensor(0) else { return Ok(None) };
+    let Some((elem, shape)) = node.tensor(0) else { return Ok(None) };
+    let Some(shape) = shape else { return Ok(Some(val(elem, None))) };
     let order = node.ints("perm")?.unwrap_or_else(|| (0..shape.len() as i64).rev().collect());
     if order.len() != shape.len() {
         return Ok(None);
@@ -135,7 +138,8 @@ pub(super) fn axes(node: &Node<'_, '_>) -> Result<Option<Vec<i64>>> {
 }
 
 pub(super) fn squeeze(node: &Node<'_, '_>) -> Result<Option<Val>> {
-    let Some((elem, Some(shape))) = node.tensor(0) else { return Ok(None) };
+    let Some((elem, shape)) = node.tensor(0) else { return Ok(None) };
+    let Some(shape) = shape else { return Ok(Some(val(elem, None))) };
     let values = node.input(0).and_then(|v| v.values.clone());
     let given = axes(node)?;
     let drop: Vec<usize> = match given {
@@ -155,7 +159,8 @@ pub(super) fn squeeze(node: &Node<'_, '_>) -> Result<Option<Val>> {
 }
 
 pub(super) fn unsqueeze(node: &Node<'_, '_>) -> Result<Option<Val>> {
-    let Some((elem, Some(shape))) = node.tensor(0) else { return Ok(None) };
+    let Some((elem, shape)) = node.tensor(0) else { return Ok(None) };
+    let Some(shape) = shape else { return Ok(Some(val(elem, None))) };
     let Some(axes) = axes(node)? else { return Ok(Some(val(elem, None))) };
     let rank = shape.len() + axes.len();
     if rank > MAX_RANK {

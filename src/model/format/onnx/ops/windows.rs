@@ -1,6 +1,7 @@
 //! Operators that slide a window over an image: convolutions and pools.
 
 use crate::error::Result;
+use crate::model::contract::DType;
 use crate::model::format::onnx::infer::{Node, Val};
 use crate::model::format::onnx::ops::val;
 use crate::model::format::onnx::types::Dim;
@@ -70,7 +71,19 @@ impl Windows {
 }
 
 pub(super) fn conv(node: &Node<'_, '_>) -> Result<Option<Val>> {
-    let (Some((elem, Some(x))), Some((_, w))) = (node.tensor(0), node.tensor(1)) else { return Ok(None) };
+    convolution(node, 0, 1, node.tensor(0).and_then(|t| t.0))
+}
+
+/// A convolution of one input by another.
+pub(super) fn convolution(
+    node: &Node<'_, '_>,
+    image: usize,
+    weights: usize,
+    elem: Option<DType>,
+) -> Result<Option<Val>> {
+    let (Some((_, Some(x))), Some((_, w))) = (node.tensor(image), node.tensor(weights)) else {
+        return Ok(Some(val(elem, None)));
+    };
     let Some(w) = w.filter(|w| w.len() == x.len() && x.len() > 2) else { return Ok(Some(val(elem, None))) };
     let kernel = match node.ints("kernel_shape")? {
         Some(kernel) => Some(kernel),
@@ -84,7 +97,8 @@ pub(super) fn conv(node: &Node<'_, '_>) -> Result<Option<Val>> {
 }
 
 pub(super) fn pool(node: &Node<'_, '_>) -> Result<Option<Val>> {
-    let Some((elem, Some(x))) = node.tensor(0) else { return Ok(None) };
+    let Some((elem, x)) = node.tensor(0) else { return Ok(None) };
+    let Some(x) = x else { return Ok(Some(val(elem, None))) };
     if x.len() < 3 {
         return Ok(None);
     }

@@ -1,0 +1,153 @@
+//! The model that an MLflow model wraps: the file of its flavour, read by that file's own format.
+//!
+//! The search is the one for every model, begun at the path that the flavour names. What the
+//! signature of `MLmodel` says wins over what is found; where the two cannot both be true, a warning
+//! says so.
+
+use serde_json::Value;
+
+use crate::error::{Result, show_bytes};
+use crate::model::contract::{Contract, Known, Signature};
+use crate::model::format::{Choice, Detection, Reading, detect, join};
+use crate::model::tree::{Tree, join_lexically};
+
+/// Keys of flavours that name the file or folder of the model itself (mlflow/*/__init__.py).
+const PATHS: &[&str] = &[
+    "model_path",
+    "pickled_model",
+    "data",
+    "model_data",
+    "saved_model_dir",
+    "model_file",
+    "model_binary",
+    "statsmodels_model",
+    "model",
+];
+
+/// Paths that flavours name, `python_function` first; each relative to the model's folder.
+pub(super) fn paths(flavors: &serde_json::Map<String, Value>) -> Vec<&str> {
+    let mut out = Vec::new();
+    let pyfunc = flavors.iter().filter(|(name, _)| *name == "python_function");
+    for (_, flavor) in pyfunc.chain(flavors.iter().filter(|(name, _)| *name != "python_function")) {
+        for key in PATHS {
+            if let Some(path) = flavor.get(*key).and_then(Value::as_str)
+                && !out.contains(&path)
+            {
+                out.push(path);
+            }
+        }
+    }
+    out
+}
+
+/// The wrapped model, at the first path where one is found.
+fn find(tree: &Tree, folder: &[u8], paths: &[&str], reading: &mut Reading) -> Result<Option<Detection>> {
+    for path in paths.iter().take(20) {
+        let Some(inside) = join_lexically(b"", path.as_bytes()).filter(|p| !p.is_empty()) else { continue };
+        let at = join(folder, &inside);
+        let below = |p: &[u8]| p.strip_prefix(&at[..]).is_some_and(|r| r.starts_with(b"/"));
+        let mut nested = tree.files().filter(|(p, _)| below(p) && super::is_mlmodel(p));
+        if nested.next().is_some() {
+            // Models in models have no end of their own.
+            reading
+                .warnings
+                .push(format!("`{}` holds an MLflow model again and is not read", show_bytes(&at)));
+            continue;
+        }
+        match detect(tree, &Choice { framework: None, path: Some(&at) }) {
+            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(None) => {}
+            Err(e) if e.kind() == crate::error::Kind::Model => {
+                if tree.get(&at).is_some() || tree.files().any(|(p, _)| below(p)) {
+                    reading.warnings.push(format!("the flavour's `{}`: {e}", show_bytes(&at)));
+                }
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(None)
+}
+
+/// Adds what the wrapped model tells to what `MLmodel` said.
+pub(super) fn add(tree: &Tree, folder: &[u8], paths: &[&str], reading: &mut Reading) -> Result<()> {
+    let Some(found) = find(tree, folder, paths, reading)? else { return Ok(()) };
+    reading.fact("mlflow.inner_format", found.format);
+    let place = show_bytes(&found.file);
+    if let Some(failure) = &found.failure {
+        reading.warnings.push(format!("the flavour's own model: {failure}"));
+    }
+    for (key, value) in found.facts {
+        if !reading.facts.contains_key(&key) {
+            reading.fact(key, value);
+        }
+    }
+    for finding in found.findings {
+        if !reading.findings.contains(&finding) {
+            reading.findings.push(finding);
+        }
+    }
+    reading.warnings.extend(found.warnings);
+    if found.file != folder && !reading.required.contains(&found.file) {
+        reading.required.push(found.file);
+    }
+    for path in found.required {
+        if !reading.required.contains(&path) {
+            reading.required.push(path);
+        }
+    }
+    if reading.tensors.is_empty() {
+        reading.tensors = found.tensors;
+    }
+    let Some(own) = found.contract else { return Ok(()) };
+    match &mut reading.contract {
+        None => {
+            reading.fact("mlflow.signature", "flavor");
+            reading.warnings.push(format!(
+                "`MLmodel` holds no signature; inputs and outputs are those of `{place}` ({})",
+                found.format
+            ));
+            reading.contract = Some(own);
+        }
+        Some(contract) => settle(contract, &own, &place, &mut reading.warnings),
+    }
+    Ok(())
+}
+
+/// Fills the side that a signature leaves out, and compares the numbers of columns.
+fn settle(contract: &mut Contract, own: &Contract, place: &str, warnings: &mut Vec<String>) {
+    let (Some(signature), Some(own)) = (contract.signatures.first_mut(), own.default_signature()) else {
+        return;
+    };
+    if let (Some(told), Some(inner)) = (columns(signature), columns(own))
+        && told != inner
+    {
+        warnings.push(format!(
+            "the signature in `MLmodel` has {told} columns, the model in `{place}` takes {inner}; the signature counts"
+        ));
+    }
+    if signature.outputs.is_empty() && !own.outputs.is_empty() {
+        signature.outputs.clone_from(&own.outputs);
+        // What another file records is no part of the signature.
+        for t in &mut signature.outputs {
+            let weaker = |k: Known| k.max(Known::Derived);
+            t.known.name = weaker(t.known.name);
+            t.known.dtype = weaker(t.known.dtype);
+            t.known.shape = weaker(t.known.shape);
+        }
+        warnings.push(format!("the signature in `MLmodel` has no outputs; they are those of `{place}`"));
+    }
+}
+
+/// How many columns go in: the last dimension of the one table, or as many as there are columns.
+fn columns(signature: &Signature) -> Option<u64> {
+    match signature.inputs.as_slice() {
+        [] => None,
+        [one] => match one.shape.as_deref() {
+            Some([_, Some(n)]) => Some(*n),
+            Some([None]) => Some(1),
+            _ => None,
+        },
+        several if several.iter().all(|t| t.shape.as_deref() == Some(&[None])) => Some(several.len() as u64),
+        _ => None,
+    }
+}

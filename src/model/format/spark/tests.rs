@@ -1,0 +1,233 @@
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::model::contract::DType;
+use crate::model::format::{Choice, Detection, detect};
+use crate::model::tree::Selected;
+
+const ML: &str = "org.apache.spark.ml";
+
+fn look(dir: &Path) -> Option<Detection> {
+    let all = Selected { source: dir.to_owned(), dest: Vec::new() };
+    let tree = Tree::scan(&[all], &|_, _| false, false).unwrap();
+    detect(&tree, &Choice::default()).unwrap()
+}
+
+fn save(dir: &Path, class: &str, uid: &str, params: &Value) {
+    fs::create_dir_all(dir.join("metadata")).unwrap();
+    let line = serde_json::json!({
+        "class": class, "timestamp": 1, "sparkVersion": "3.5.3", "uid": uid, "paramMap": params, "defaultParamMap": {}
+    });
+    fs::write(dir.join("metadata/part-00000"), format!("{line}\n")).unwrap();
+    fs::write(dir.join("metadata/_SUCCESS"), "").unwrap();
+}
+
+fn pipeline(dir: &Path, stages: &[(&str, Value)]) {
+    let uids: Vec<String> = (0..stages.len()).map(|i| format!("s{i}")).collect();
+    save(dir, &format!("{ML}.PipelineModel"), "p", &serde_json::json!({ "stageUids": uids }));
+    let digits = stages.len().to_string().len();
+    for (i, (class, params)) in stages.iter().enumerate() {
+        save(&dir.join(format!("stages/{i:0digits$}_s{i}")), class, &uids[i], params);
+    }
+}
+
+fn feature(name: &str) -> String {
+    format!("{ML}.feature.{name}")
+}
+
+/// Names and shapes of inputs and outputs, in one line each.
+fn told(d: &Detection) -> Vec<String> {
+    let s = &d.contract.as_ref().unwrap().signatures[0];
+    assert_eq!(s.name, "transform");
+    let side = |all: &[crate::model::contract::Tensor], mark| {
+        all.iter()
+            .map(|t| {
+                let dtype = t.dtype.map_or("?", DType::name);
+                format!("{mark}{}: {dtype} {}", t.name, serde_json::to_string(&t.shape).unwrap())
+            })
+            .collect::<Vec<_>>()
+    };
+    [side(&s.inputs, '<'), side(&s.outputs, '>')].concat()
+}
+
+fn codes(d: &Detection) -> Vec<&str> {
+    d.findings.iter().map(|f| f.code).collect()
+}
+
+#[test]
+fn sizes_follow_forwards_and_backwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = |s: &str| serde_json::from_str::<Value>(s).unwrap();
+    let (hint, assembler, poly, scale) = (
+        feature("VectorSizeHint"),
+        feature("VectorAssembler"),
+        feature("PolynomialExpansion"),
+        feature("Normalizer"),
+    );
+    pipeline(
+        dir.path(),
+        &[
+            (&scale, json(r#"{"inputCol": "v", "outputCol": "n"}"#)),
+            (&assembler, json(r#"{"inputCols": ["n", "w"], "outputCol": "a"}"#)),
+            (&hint, json(r#"{"inputCol": "w", "size": 2}"#)),
+            (&poly, json(r#"{"inputCol": "a", "outputCol": "p", "degree": 2}"#)),
+            (&hint, json(r#"{"inputCol": "p", "size": 20}"#)),
+            (&assembler, json(r#"{"inputCols": ["x", "y"], "outputCol": "two"}"#)),
+            (&hint, json(r#"{"inputCol": "two", "size": 2}"#)),
+        ],
+    );
+    let d = look(dir.path()).unwrap();
+    assert_eq!(
+        told(&d),
+        [
+            "<v: float64 [null,3]",
+            "<w: float64 [null,2]",
+            "<x: ? [null]",
+            "<y: ? [null]",
+            ">n: float64 [null,3]",
+            ">a: float64 [null,5]",
+            ">p: float64 [null,20]",
+            ">two: float64 [null,2]",
+        ]
+    );
+    let inputs = &d.contract.as_ref().unwrap().signatures[0].inputs;
+    assert_eq!(inputs[2].known.shape, Known::Convention);
+    assert_eq!(inputs[2].known.dtype, Known::Unknown);
+    assert_eq!(inputs[0].known.shape, Known::Derived);
+    assert_eq!(codes(&d), Vec::<&str>::new());
+    assert_eq!(d.framework_version.as_deref(), Some("3.5.3"));
+}
+
+#[test]
+fn stages_that_disagree_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let size = |n: u64| serde_json::json!({ "inputCol": "v", "size": n });
+    let hint = feature("VectorSizeHint");
+    pipeline(dir.path(), &[(&hint, size(2)), (&hint, size(3))]);
+    assert_eq!(codes(&look(dir.path()).unwrap()), ["contradictory-sizes"]);
+}
+
+#[test]
+fn a_stage_outside_of_its_folder_is_not_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    for uid in ["../../x", "a/b", "..", ""] {
+        save(dir.path(), &format!("{ML}.PipelineModel"), "p", &serde_json::json!({ "stageUids": [uid] }));
+        assert_eq!(codes(&look(dir.path()).unwrap()), ["unsafe-path"], "{uid}");
+    }
+    save(dir.path(), &format!("{ML}.PipelineModel"), "p", &serde_json::json!({ "stageUids": ["gone"] }));
+    assert_eq!(codes(&look(dir.path()).unwrap()), ["missing-stage"]);
+    save(dir.path(), &format!("{ML}.PipelineModel"), "p", &serde_json::json!({}));
+    assert_eq!(codes(&look(dir.path()).unwrap()), ["missing-stage"]);
+}
+
+#[test]
+fn foreign_stages_missing_data_and_unfitted_ones_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let io = serde_json::json!({ "inputCol": "a", "outputCol": "b" });
+    pipeline(dir.path(), &[("com.example.Clean", io.clone()), (&feature("IDFModel"), io.clone())]);
+    let d = look(dir.path()).unwrap();
+    assert_eq!(codes(&d), ["unknown-stage", "broken-data"]);
+    assert_eq!(told(&d), ["<a: float64 [null,null]", ">b: float64 [null,null]"]);
+    pipeline(dir.path(), &[(&feature("NewOfTomorrow"), io.clone())]);
+    let d = look(dir.path()).unwrap();
+    assert_eq!((codes(&d), d.warnings.len()), (vec![], 1));
+    pipeline(dir.path(), &[(&feature("StringIndexer"), io)]);
+    let d = look(dir.path()).unwrap();
+    assert_eq!(codes(&d), ["not-fitted"]);
+    assert_eq!((d.contract, d.failure), (None, None));
+}
+
+#[test]
+fn packed_metadata_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    save(dir.path(), &feature("Tokenizer"), "t", &serde_json::json!({ "inputCol": "a", "outputCol": "b" }));
+    let plain = dir.path().join("metadata/part-00000");
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packer, &fs::read(&plain).unwrap()).unwrap();
+    fs::remove_file(&plain).unwrap();
+    fs::write(dir.path().join("metadata/part-00000.gz"), packer.finish().unwrap()).unwrap();
+    let d = look(dir.path()).unwrap();
+    assert_eq!(told(&d), ["<a: string [null]", ">b: string [null,null]"]);
+    // What Spark 4 writes.
+    fs::remove_file(dir.path().join("metadata/part-00000.gz")).unwrap();
+    save(dir.path(), &feature("Tokenizer"), "t", &serde_json::json!({ "inputCol": "a", "outputCol": "b" }));
+    fs::rename(&plain, dir.path().join("metadata/part-00000-1b2c-c000.txt")).unwrap();
+    assert_eq!(told(&look(dir.path()).unwrap()).len(), 2);
+}
+
+#[test]
+fn pipelines_in_pipelines_have_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut at = dir.path().to_owned();
+    for _ in 0..20 {
+        save(&at, &format!("{ML}.PipelineModel"), "p", &serde_json::json!({ "stageUids": ["p"] }));
+        at = at.join("stages/0_p");
+    }
+    let d = look(dir.path()).unwrap();
+    assert_eq!(d.warnings.len(), 1, "{:?}", d.warnings);
+}
+
+#[test]
+fn many_columns_take_no_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = |p: &str| (0..50_000).map(|i| format!("{p}{i}")).collect::<Vec<_>>();
+    let (a, b) = (feature("VectorAssembler"), feature("Binarizer"));
+    let mut chain = names("x");
+    chain.remove(0);
+    pipeline(
+        dir.path(),
+        &[
+            (&b, serde_json::json!({ "inputCols": names("x"), "outputCols": chain })),
+            (&a, serde_json::json!({ "inputCols": names("x"), "outputCol": "all" })),
+            (&a, serde_json::json!({ "inputCols": names("y"), "outputCol": "more" })),
+            (&a, serde_json::json!({ "inputCols": ["all", "more"], "outputCol": "both" })),
+        ],
+    );
+    let start = Instant::now();
+    look(dir.path()).unwrap();
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+/// Every file of real models, cut short and with flipped bytes.
+#[test]
+fn damaged_models_do_no_harm() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/models/spark");
+    let dir = tempfile::tempdir().unwrap();
+    let mut tried = 0;
+    for case in ["sp_dev_tok_tf", "sp_dev_va_linreg"] {
+        let model = root.join(case).join("model");
+        let mut files = Vec::new();
+        let mut folders = vec![model.clone()];
+        while let Some(folder) = folders.pop() {
+            for item in fs::read_dir(folder).unwrap() {
+                let path = item.unwrap().path();
+                let target = dir.path().join(case).join(path.strip_prefix(&model).unwrap());
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    fs::create_dir_all(target.parent().unwrap()).unwrap();
+                    fs::copy(&path, &target).unwrap();
+                    files.push(target);
+                }
+            }
+        }
+        for file in files {
+            let good = fs::read(&file).unwrap();
+            for at in (0..good.len()).step_by(good.len().div_ceil(60).max(1)) {
+                let mut flipped = good.clone();
+                flipped[at] = !flipped[at];
+                for bytes in [&good[..at], &flipped] {
+                    fs::write(&file, bytes).unwrap();
+                    if let Some(found) = look(&dir.path().join(case)) {
+                        assert!(found.contract.is_none() || found.failure.is_none());
+                        tried += 1;
+                    }
+                }
+            }
+            fs::write(&file, good).unwrap();
+        }
+    }
+    assert!(tried > 300, "{tried}");
+}

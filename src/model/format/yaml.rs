@@ -1,0 +1,39 @@
+//! YAML that a tool wrote beside a model, as one plain value.
+//!
+//! It is not the reader of definitions ([`crate::model::definition`]), which keeps places for errors.
+//! Only plain data is taken: a tag of the file's own has no meaning here and makes nothing.
+//!
+//! Invariant: size, depth, nodes and what aliases may add are bounded.
+
+use serde_json::Value;
+use serde_saphyr::options::DuplicateKeyPolicy;
+
+use crate::error::{Error, Kind, Result};
+
+/// The largest file, in bytes.
+pub(super) const MAX_BYTES: u64 = 16 << 20;
+/// The most nodes.
+const MAX_NODES: usize = 500_000;
+/// How many nodes aliases may add.
+const MAX_ALIASED: usize = 10_000;
+/// The deepest nesting.
+const MAX_DEPTH: usize = 48;
+
+/// Reads the first document of a file.
+pub(super) fn parse(bytes: &[u8]) -> Result<Value> {
+    let wrong = |why: &str| Error::new(Kind::Model, format!("not the YAML that was expected: {why}"));
+    let text = std::str::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8"))?;
+    let mut options = serde_saphyr::Options::default();
+    // As PyYAML has it.
+    options.duplicate_keys = DuplicateKeyPolicy::LastWins;
+    options.with_snippet = false;
+    options.alias_limits.max_total_replayed_events = MAX_ALIASED;
+    if let Some(budget) = &mut options.budget {
+        budget.max_documents = 2;
+        budget.max_depth = MAX_DEPTH;
+        budget.max_nodes = MAX_NODES;
+        budget.max_events = MAX_NODES * 2;
+    }
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|e| wrong(e.to_string().lines().next().unwrap_or_default()))
+}
