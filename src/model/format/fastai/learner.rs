@@ -32,13 +32,13 @@ pub(super) fn read(pickle: &Pickle, root: Id, reading: &mut Reading) {
     reading.fact("fastai.loss", loss);
     let Some(loaders) = pickle.attr(root, "dls") else {
         reading.warnings.push("the Learner has no data loaders, so that only its model is known".to_owned());
-        finish(Vec::new(), chain, reading);
+        finish(&[], chain, reading);
         return;
     };
     let loader =
         pickle.attr(loaders, "loaders").and_then(|l| list(pickle, l)).and_then(|l| l.first().copied());
     let Some(loader) = loader else {
-        finish(Vec::new(), chain, reading);
+        finish(&[], chain, reading);
         return;
     };
     if let Some(data) = pickle.attr(loader, "dataset").filter(|d| pickle.attr(*d, "cat_names").is_some()) {
@@ -57,30 +57,40 @@ pub(super) fn read(pickle: &Pickle, root: Id, reading: &mut Reading) {
     reading.fact("classes", classes);
     let image = image(pickle, &transforms, reading);
     text(pickle, &transforms, reading);
-    finish(image, chain.or_else(|| model.and_then(|m| body(pickle, m))), reading);
-    outputs(pickle, loss, count, reading);
+    finish(&image, chain.or_else(|| model.and_then(|m| body(pickle, m))), reading);
+    // Layers of fastai's and PyTorch's own keep the type.
+    let own = model.is_some_and(|m| {
+        modules::walk(pickle, m).classes.keys().all(|c| OWN.iter().any(|p| c.starts_with(p)))
+    });
+    outputs(own, loss, count, reading);
 }
 
-/// What the last dimension of the output must be, from the vocabulary, where the layers do not tell.
-fn outputs(pickle: &Pickle, loss: Option<&str>, classes: Option<usize>, reading: &mut Reading) {
-    let _ = pickle;
+/// What the output must be where the layers do not tell: as many numbers as classes, of the input's type.
+fn outputs(own: bool, loss: Option<&str>, classes: Option<usize>, reading: &mut Reading) {
     let known = loss.is_some_and(|l| matches!(l, "CrossEntropyLossFlat" | "CrossEntropyLoss"));
-    let Some(classes) = classes.filter(|_| known) else { return };
     let Some(contract) = &mut reading.contract else { return };
     for signature in &mut contract.signatures {
-        for output in signature.outputs.iter_mut().filter(|o| o.shape.is_none()) {
-            output.shape = Some(vec![None, Some(classes as u64)]);
-            output.known.shape = Known::Derived;
+        let float = signature.inputs.iter().find_map(|i| i.dtype.filter(|d| *d != DType::Int64));
+        for output in &mut signature.outputs {
+            if output.dtype.is_none() && own && float.is_some() {
+                output.dtype = float;
+                output.known.dtype = Known::Derived;
+            }
+            // The loss takes one row of numbers for each image, unless the target is an image too.
+            if let Some(classes) = classes.filter(|_| known && own && output.shape.is_none()) {
+                output.shape = Some(vec![None, Some(classes as u64)]);
+                output.known.shape = Known::Derived;
+            }
         }
     }
 }
 
 /// The signature of the model's own `forward`, with what is known of its input from the pipeline.
-fn finish(shape: Vec<Option<u64>>, chain: Option<Signature>, reading: &mut Reading) {
+fn finish(shape: &[Option<u64>], chain: Option<Signature>, reading: &mut Reading) {
     let Some(mut signature) = chain else { return };
     signature.name = "model.forward".to_owned();
     signature.known = Known::Derived;
-    if let (Some(input), [height, width]) = (signature.inputs.first_mut(), shape.as_slice())
+    if let (Some(input), [height, width]) = (signature.inputs.first_mut(), shape)
         && let Some([_, _, h, w]) = input.shape.as_deref_mut()
     {
         *h = *height;
@@ -102,14 +112,8 @@ fn body(pickle: &Pickle, model: Id) -> Option<Signature> {
         break;
     }
     let chain = sequence::chain(pickle, &[id])?;
-    let mut input = Tensor::new("input", chain.input.dtype, chain.input.shape, Known::Derived);
-    input.known = Provenance {
-        name: Known::Convention,
-        dtype: known(input.dtype.is_some()),
-        shape: known(input.shape.is_some()),
-    };
-    let mut output = Tensor::new("output", None, None, Known::Unknown);
-    output.known.name = Known::Convention;
+    let input = derived("input", Known::Convention, chain.input.dtype, chain.input.shape);
+    let output = derived("output", Known::Convention, None, None);
     Some(Signature {
         name: "model.forward".to_owned(),
         known: Known::Derived,
@@ -117,6 +121,9 @@ fn body(pickle: &Pickle, model: Id) -> Option<Signature> {
         outputs: vec![output],
     })
 }
+
+/// Where the classes of fastai's own models are defined.
+const OWN: &[&str] = &["torch.nn.modules.", "torchvision.models.", "fastai."];
 
 fn known(is: bool) -> Known {
     if is { Known::Derived } else { Known::Unknown }

@@ -14,7 +14,7 @@ mod tabular;
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::format::pytorch::{container, data, legacy, limit, modules};
 use crate::model::format::{Candidate, Folder, Format, Reading};
-use crate::model::pickle::{self, Allow, Id, Limits, Node, Note, Read};
+use crate::model::pickle::{self, Allow, Id, Limits, Node, Note, Pickle, Read};
 use crate::model::tree::Tree;
 use crate::model::zip::{self, Archive};
 
@@ -125,6 +125,13 @@ fn forgive(read: &mut Read) {
             _ => None,
         })
         .all(|args| pickle.elements(args).and_then(|a| a.first()).is_some_and(|f| or(*f)));
+    let attributes = pickle
+        .nodes()
+        .filter_map(|(_, node)| match node {
+            Node::Object(o) if is_getattr(pickle.global(o.class)) => Some(o.args),
+            _ => None,
+        })
+        .all(|args| args.and_then(|a| pickle.elements(a)).is_some_and(|a| is_known_method(pickle, a)));
     read.uses.retain(|one| {
         let name = (one.module.as_str(), one.name.as_str());
         let named = match name {
@@ -134,9 +141,30 @@ fn forgive(read: &mut Read) {
         };
         let fine = (named && !one.called)
             || (is_builtin_type(Some(name)) && all_methods)
-            || (is_reduce(Some(name)) && unions);
+            || (is_reduce(Some(name)) && unions)
+            || (is_getattr(Some(name)) && one.called && attributes);
         !fine
     });
+}
+
+/// Whether `getattr` looks up a method of fastai's and spaCy's classes or of a regular expression.
+fn is_known_method(pickle: &Pickle, args: &[Id]) -> bool {
+    let [of, name] = args else { return false };
+    let Some(name) = pickle.str(*name) else { return false };
+    match (pickle.global(*of), pickle.class(*of)) {
+        (Some((module, class)), _) => {
+            (module.starts_with("fastai.") || module.starts_with("spacy."))
+                && is_method(&format!("{class}.{name}"))
+        }
+        (_, Some(("re", "_compile"))) => {
+            matches!(name, "search" | "match" | "fullmatch" | "finditer" | "split")
+        }
+        _ => false,
+    }
+}
+
+fn is_getattr(name: Option<(&str, &str)>) -> bool {
+    matches!(name, Some(("builtins" | "__builtin__", "getattr")))
 }
 
 /// Whether a name is that of a method of a class, of one that Python does not give a meaning.
@@ -144,7 +172,7 @@ fn is_method(name: &str) -> bool {
     name.split_once('.').is_some_and(|(class, method)| {
         class.starts_with(|c: char| c.is_ascii_uppercase())
             && !method.contains('.')
-            && !method.starts_with('_')
+            && !method.starts_with("__")
     })
 }
 
@@ -165,7 +193,7 @@ pub(crate) fn is_learner(archive: &Archive<'_>, root: &str) -> bool {
 }
 
 /// The module of the first name, where the pickle begins with an object of a class.
-fn first_name(head: &[u8]) -> Option<&[u8]> {
+pub(crate) fn first_name(head: &[u8]) -> Option<&[u8]> {
     let [0x80, _, rest @ ..] = head else { return None };
     let rest = match rest {
         // The frame of protocol 4 on.

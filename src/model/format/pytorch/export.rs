@@ -109,8 +109,8 @@ fn push(list: &mut Vec<Tensor>, mut tensor: Tensor) {
 }
 
 fn facts(program: &Value, reading: &mut Reading) {
-    let text = |v: &Value| v.as_str().filter(|s| s.len() <= MAX_NAME).map(str::to_owned);
-    reading.framework_version = text(&program["torch_version"]);
+    reading.framework_version =
+        program["torch_version"].as_str().filter(|s| s.len() <= MAX_NAME).map(str::to_owned);
     reading.fact("serialization", "pt2");
     if let (Some(major), Some(minor)) = (
         program["schema_version"]["major"].as_u64().or(program["schema_version"].as_u64()),

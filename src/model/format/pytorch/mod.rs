@@ -81,7 +81,7 @@ impl Format for PyTorch {
             return Ok(reading);
         }
         let content = tree.open(&candidate.file)?;
-        if candidate.variant == "legacy" {
+        if matches!(candidate.variant, "legacy" | "pickle") {
             read_saved(&content, &show_bytes(&candidate.file), budget, &mut reading)?;
             return Ok(reading);
         }
@@ -179,12 +179,20 @@ pub fn read_saved(source: &dyn Source, place: &str, budget: u64, reading: &mut R
         save::read(&read, "legacy", reading);
         return Ok(());
     }
+    if head.first() == Some(&0x80) {
+        let mut stored = pickle::open(source, &limits)?;
+        save::forgive(&mut stored.read);
+        stored.verdict(&Allow::TORCH, place, reading);
+        save::read(&stored.read, "pickle", reading);
+        return Ok(());
+    }
     let archive = Archive::open(source)?;
     let Some((container::Kind::Save | container::Kind::Script, root)) = container::kind(&archive) else {
         return Err(Error::new(Kind::Model, "the file is not one of `torch.save`"));
     };
     let data = data(&archive, &root, budget)?;
-    let stored = pickle::open(data.as_ref(), &limits)?;
+    let mut stored = pickle::open(data.as_ref(), &limits)?;
+    save::forgive(&mut stored.read);
     stored.verdict(&Allow::TORCH, place, reading);
     save::read(&stored.read, "zip", reading);
     Ok(())
@@ -210,6 +218,9 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, &'static str)>> {
         }
         Some(b"PTMF") => return named("mobile", "is a TorchScript flatbuffer (`PTMF` at byte 4)"),
         _ => {}
+    }
+    if is_plain_pickle(head) {
+        return named("pickle", "is a pickle of tensors or modules of PyTorch");
     }
     if !zip::begins(head) {
         return Ok(None);
@@ -243,6 +254,14 @@ fn recognise(file: &File<'_>) -> Result<Option<(&'static str, &'static str)>> {
             container::Kind::Serve => "is an archive of TorchServe (it has a `MAR-INF`)",
         },
     )
+}
+
+/// Whether a plain pickle is a module, or a dict that soon has a tensor.
+fn is_plain_pickle(head: &[u8]) -> bool {
+    let tensors = || head.windows(12).any(|w| w == b"torch._utils");
+    fastai::first_name(head).is_some_and(|module| {
+        module.starts_with(b"torch.nn.modules.") || module == b"collections" && tensors()
+    })
 }
 
 /// The name in the local header at the beginning of a zip archive.

@@ -26,6 +26,11 @@ pub(crate) fn data<'s>(archive: &Archive<'s>, root: &str, budget: u64) -> Result
     })
 }
 
+/// Takes fastai's list out of the uses: `learn.save` leaves it in the state of the optimizer.
+pub(crate) fn forgive(read: &mut Read) {
+    read.uses.retain(|one| (one.module.as_str(), one.name.as_str()) != ("fastcore.foundation", "L"));
+}
+
 /// Says at which limit the reading of a pickle stopped.
 pub(crate) fn limit(read: &Read, reading: &mut Reading) {
     if let Some(why) = &read.stopped {
@@ -145,7 +150,9 @@ pub(crate) fn module(pickle: &Pickle, root: Id, reading: &mut Reading) {
 /// The signature of a module that is a chain.
 fn forward(chain: &Chain) -> Signature {
     let tensor = |name: &str, value: &sequence::Value| {
-        let how = |known: bool| if known { Known::Derived } else { Known::Unknown };
+        let how = |known: bool| {
+            if known { Known::Derived } else { Known::Unknown }
+        };
         let mut t = Tensor::new(name, value.dtype, value.shape.clone(), Known::Derived);
         t.known = Provenance {
             name: Known::Convention,

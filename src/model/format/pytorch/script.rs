@@ -85,12 +85,42 @@ pub(super) fn read(archive: &Archive<'_>, root: &str, pickle: &Pickle, reading: 
         front(&mut library, pickle, top, &class, method, &mut signature)?;
         signatures.push(signature);
     }
+    passed_on(&class, &mut signatures);
     // The method that `model(x)` calls comes first.
     signatures.sort_by_key(|s| s.name != "forward");
     if !signatures.is_empty() {
         reading.contract = Some(Contract { signatures });
     }
     Ok(())
+}
+
+/// An argument that a method hands to another method of the module has the type that it has there.
+fn passed_on(class: &Class, signatures: &mut [Signature]) {
+    let known: Vec<(String, Tensor)> = signatures
+        .iter()
+        .filter_map(|s| match s.inputs.as_slice() {
+            [only] if only.dtype.is_some() => Some((s.name.clone(), only.clone())),
+            _ => None,
+        })
+        .collect();
+    for (signature, method) in signatures.iter_mut().filter_map(|s| {
+        let method = class.methods.iter().find(|m| m.name == s.name)?;
+        Some((s, method))
+    }) {
+        for input in signature.inputs.iter_mut().filter(|i| i.dtype.is_none()) {
+            let assigned = format!("{} = ", input.name);
+            if method.body.lines().any(|l| l.trim_start().starts_with(&assigned)) {
+                continue;
+            }
+            let called = |name: &str| method.body.contains(&format!("(self).{name}({}, )", input.name));
+            if let Some((_, same)) = known.iter().find(|(name, _)| called(name)) {
+                input.dtype = same.dtype;
+                input.shape.clone_from(&same.shape);
+                input.known.dtype = same.known.dtype;
+                input.known.shape = same.known.shape;
+            }
+        }
+    }
 }
 
 /// A class as its author named it, without what TorchScript puts around the name.

@@ -157,11 +157,8 @@ fn nested(pickle: &Pickle, object: &Object) -> Option<String> {
     let args = object.args.and_then(|a| pickle.elements(a)).unwrap_or(&[]);
     match (module, name) {
         ("torch.storage", "_load_from_bytes") => {
-            let bytes = match pickle.node(*args.first()?) {
-                Node::Bytes(Text::Here(bytes)) => bytes,
-                // What is too long to be kept is known to hold numbers, and not what type they have.
-                _ => return None,
-            };
+            // What is too long to be kept is known to hold numbers, and not what type they have.
+            let Node::Bytes(Text::Here(bytes)) = pickle.node(*args.first()?) else { return None };
             let objects = super::legacy::objects(bytes)?;
             let limits = Limits { steps: 10_000, nodes: 1_000, bytes: 64 << 10, ..Limits::default() };
             let read = read(bytes, objects, &limits).ok()?;
