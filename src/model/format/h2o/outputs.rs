@@ -39,6 +39,10 @@ pub(super) fn needed(ini: &Ini) -> usize {
     if ini.info("algo") != Some("coxph") {
         return usize::MAX;
     }
+    // A stratified model has the strata as a column of its own making, behind those that it is given.
+    if let Some(strata) = ini.columns.iter().position(|c| c == "__strata") {
+        return strata;
+    }
     let sum = ["cats", "num_numerical_columns", "strata_count"]
         .iter()
         .try_fold(0u64, |sum, key| sum.checked_add(ini.number(key)?));

@@ -99,10 +99,13 @@ fn serialization(head: &[u8]) -> Option<&'static str> {
     let has = |key: &str| head.windows(key.len()).any(|w| w == key.as_bytes());
     // What `save_config` writes has a learner too, but no features, no trees.
     let learner = has("gradient_booster") || has("feature_names") || has("learner_model_param");
-    if rest.trim_ascii_start().starts_with(b"\"") {
-        let model = ["\"learner\"", "\"Model\"", "\"Config\""].iter().any(|k| has(k));
-        return (model && learner && !has("\"generic_param\"") || has("\"Config\"") && has("\"learner\""))
-            .then_some("json");
+    let rest = rest.trim_ascii_start();
+    if rest.starts_with(b"\"") {
+        let config = has("\"generic_param\"");
+        let first = rest.strip_prefix(b"\"learner\"").is_some_and(|r| r.trim_ascii_start().starts_with(b":"));
+        let model = first || learner && (has("\"learner\"") || has("\"Model\""));
+        let pickled = rest.starts_with(b"\"Config\"") && has("\"learner\"");
+        return (model && !config || pickled).then_some("json");
     }
     let mut document = Ubj::new(Stream::new(&head, 0, head.len() as u64));
     let first =
