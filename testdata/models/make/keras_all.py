@@ -12,6 +12,8 @@ import os
 import shutil
 import sys
 
+sys.path.pop(0)  # Beside this file lies one that is called like the package.
+
 import logging
 
 logging.disable(logging.WARNING)
