@@ -230,8 +230,10 @@ stage("pipe_unused_index", lambda: [F.StringIndexer(inputCol="city", outputCol="
 stage("pipe_shared_index", lambda: [F.StringIndexer(inputCol="text", outputCol="ti"), F.Tokenizer(inputCol="text", outputCol="tok"),
                                     F.HashingTF(inputCol="tok", outputCol="features", numFeatures=16),
                                     C.LogisticRegression(maxIter=2)])
-stage("pipe_rformula", lambda: [F.RFormula(formula="species ~ f1 + city + n"), C.LogisticRegression(maxIter=2)])
-stage("pipe_rformula_num", lambda: [F.RFormula(formula="pos ~ f1 + flag + vec"), R.LinearRegression(maxIter=2)])
+stage("pipe_rformula", lambda: [F.RFormula(formula="species ~ f1 + city + n", labelCol="y"),
+                                C.LogisticRegression(maxIter=2, labelCol="y")])
+stage("pipe_rformula_num", lambda: [F.RFormula(formula="pos ~ f1 + flag + vec", labelCol="y"),
+                                    R.LinearRegression(maxIter=2, labelCol="y")])
 stage("pipe_sql", lambda: [F.SQLTransformer(statement="SELECT f1, f3, f1 - f3 AS d FROM __THIS__"),
                            F.VectorAssembler(inputCols=["f1", "d"], outputCol="features"), K.KMeans(k=2)], loose=["d"])
 stage("pipe_sql_drop", lambda: [F.StandardScaler(inputCol="vec", outputCol="scaled"),

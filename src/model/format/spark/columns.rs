@@ -106,7 +106,8 @@ impl Columns {
     fn find(&mut self, name: &str, required: bool) -> Id {
         let known = self.now.get(name).copied();
         let id = known.unwrap_or_else(|| {
-            if self.lost_track {
+            // What is not there is not asked of the caller, and a stage that can do without it does.
+            if self.lost_track || self.closed && !required {
                 let hidden = Column { name: name.to_owned(), hidden: true, ..Column::default() };
                 return self.add(hidden);
             }

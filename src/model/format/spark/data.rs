@@ -16,6 +16,9 @@ const MAX_PARTS: usize = 256;
 /// What a table answers; `None` where it has no such column.
 type Answer<T> = std::result::Result<Option<T>, Fault>;
 
+/// A file and its path.
+type Part = (Vec<u8>, Content);
+
 /// Why sizes stay unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Note {
@@ -33,7 +36,8 @@ pub(super) struct Data<'t> {
     budget: &'t Cell<u64>,
     notes: &'t RefCell<Vec<Note>>,
     folder: Vec<u8>,
-    file: RefCell<Option<Option<(Vec<u8>, Content)>>>,
+    /// The first part file that has rows, once it was looked for.
+    file: RefCell<Option<Option<Part>>>,
 }
 
 impl<'t> Data<'t> {

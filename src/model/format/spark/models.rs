@@ -152,8 +152,11 @@ fn sizes(s: &Stage<'_>) -> Result<Option<Sizes>> {
             of(data.vector("mus")?, k.or(m.count("k")))
         }
         "LocalLDAModel" => of(data.count("vocabSize")?, m.count("k")),
-        // One row for each word and document; how many words there are is not among them.
-        "DistributedLDAModel" => of(None, m.count("k")),
+        // The model of mllib inside says how many words there are.
+        "DistributedLDAModel" => {
+            let old = s.beside(&join(&s.folder, b"oldModel"))?;
+            of(old.and_then(|old| old.meta.extra("vocabSize")), m.count("k"))
+        }
         "OneVsRestModel" => {
             let one = s.beside(&join(&s.folder, b"model_0"))?;
             let features = match &one {

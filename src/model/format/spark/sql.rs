@@ -191,7 +191,7 @@ fn item(tokens: &[Token]) -> Option<Item> {
     {
         return Some(Item::Column { from: from.clone(), name: name.clone() });
     }
-    if body.iter().any(|t| *t == Token::Sign('*')) && body.contains(&Token::Sign('.')) {
+    if body.contains(&Token::Sign('*')) && body.contains(&Token::Sign('.')) {
         return None;
     }
     Some(Item::Computed { name, dtype: dtype(body), reads: reads(body)? })

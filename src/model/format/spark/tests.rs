@@ -190,6 +190,29 @@ fn many_columns_take_no_time() {
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
+#[test]
+fn a_label_that_a_selection_dropped_is_no_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let (sql, scale, binary) = (feature("SQLTransformer"), feature("Normalizer"), feature("Binarizer"));
+    let io = |a: &str, b: &str| serde_json::json!({ "inputCol": a, "outputCol": b });
+    let stages = [
+        (sql.as_str(), serde_json::json!({ "statement": "SELECT v, a + b AS c FROM __THIS__ WHERE d > 0" })),
+        (&scale, io("v", "n")),
+    ];
+    pipeline(dir.path(), &stages);
+    let d = look(dir.path()).unwrap();
+    let inputs = ["<d: ? null", "<v: float64 [null,null]", "<a: ? null", "<b: ? null"];
+    assert_eq!(told(&d), [&inputs[..], &[">c: ? null", ">n: float64 [null,null]"]].concat());
+    assert_eq!(codes(&d), Vec::<&str>::new());
+    let lost = [stages[0].clone(), (&binary, io("gone", "x"))];
+    pipeline(dir.path(), &lost);
+    assert_eq!(codes(&look(dir.path()).unwrap()), ["missing-column"]);
+    let indexer = feature("StringIndexerModel");
+    pipeline(dir.path(), &[stages[0].clone(), stages[1].clone(), (&indexer, io("gone", "x"))]);
+    let d = look(dir.path()).unwrap();
+    assert_eq!((told(&d).len(), codes(&d)), (6, vec!["broken-data"]));
+}
+
 /// Every file of real models, cut short and with flipped bytes.
 #[test]
 fn damaged_models_do_no_harm() {
