@@ -60,6 +60,12 @@ pub(super) fn all(folder: &Folder<'_>, formats: &[&dyn Format]) -> Result<Vec<Im
             found.push(Impostor { format: format.name(), path: file.path().to_vec(), finding });
             continue;
         }
+        if let Some(format) = perhaps(file.name()) {
+            if let Some(finding) = known(file.path(), file.size(), file.head()?) {
+                found.push(Impostor { format, path: file.path().to_vec(), finding });
+            }
+            continue;
+        }
         let Some(original) = file.name().strip_suffix(b".dvc") else { continue };
         let Some(format) = formats.iter().find(|f| f.expects(original)) else { continue };
         let lists = file.head()?.windows(5).any(|w| w == b"outs:");
@@ -78,6 +84,26 @@ pub(super) fn all(folder: &Folder<'_>, formats: &[&dyn Format]) -> Result<Vec<Im
     }
     Ok(found)
 }
+
+/// The format of models that are often named so, as are other things: only what is a pointer, a page
+/// or nothing at all is told.
+fn perhaps(name: &[u8]) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
+    PERHAPS.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
+}
+
+const PERHAPS: &[(&[u8], &str)] = &[
+    (b".pkl", "sklearn"),
+    (b".pickle", "sklearn"),
+    (b".joblib", "sklearn"),
+    (b".pt", "pytorch"),
+    (b".pth", "pytorch"),
+    (b".bin", "pytorch"),
+    (b".ckpt", "pytorch"),
+    (b".h5", "keras"),
+    (b".bst", "xgboost"),
+    (b".params", "mxnet"),
+];
 
 fn unrecognised(file: &File<'_>, format: &str) -> Result<Finding> {
     let head = file.head()?;

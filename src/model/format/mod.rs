@@ -56,7 +56,27 @@ pub use folder::{File, Folder};
 pub use role::Role;
 
 /// Every format that floe knows.
-pub const FORMATS: &[&dyn Format] = &[&tensorflow::TensorFlow, &onnx::Onnx, &theano::Theano, &sklearn::Sklearn, &fastai::Fastai, &pytorch::PyTorch, &xgboost::XgBoost, &lightgbm::LightGbm, &catboost::CatBoost, &h2o::H2o, &tflite::TfLite, &keras::Keras, &spark::Spark, &safetensors::SafeTensors, &gguf::Gguf, &mxnet::Mxnet, &huggingface::HuggingFace, &mlflow::Mlflow, &function::PythonFunction];
+pub const FORMATS: &[&dyn Format] = &[
+    &tensorflow::TensorFlow,
+    &tflite::TfLite,
+    &keras::Keras,
+    &onnx::Onnx,
+    &spark::Spark,
+    &mxnet::Mxnet,
+    &sklearn::Sklearn,
+    &pytorch::PyTorch,
+    &safetensors::SafeTensors,
+    &fastai::Fastai,
+    &theano::Theano,
+    &xgboost::XgBoost,
+    &lightgbm::LightGbm,
+    &catboost::CatBoost,
+    &h2o::H2o,
+    &gguf::Gguf,
+    &huggingface::HuggingFace,
+    &mlflow::Mlflow,
+    &function::PythonFunction,
+];
 
 /// How many bytes of one model are read for inference at most; weights are skipped, not read.
 pub const BUDGET: u64 = 64 << 20;

@@ -230,7 +230,6 @@ fn one_vs_rest(rules: &Rules, part: Part<'_>) -> Model {
         if inner.len() < estimators.len() && dtype != FLOAT {
             dtype = Type::Unknown;
         }
-        let answer = if method == Method::Proba { labels.shares_as(dtype) } else { labels.scores_as(dtype) };
         let answer =
             if method == Method::Proba { labels.shares_as(dtype) } else { scores(part, &labels, dtype) };
         model.add(method, answer);
