@@ -45,6 +45,10 @@ impl Machine<'_> {
                     (_, text) => {
                         let digits =
                             if opcode == b'L' { text.strip_suffix(b"L").unwrap_or(text) } else { text };
+                        // Work that grows with the square of the length is paid for as memory.
+                        if digits.len() > 20 {
+                            self.charge(digits.len() * 16)?;
+                        }
                         text::decimal(digits).ok_or_else(|| self.fault("an integer is none"))?
                     }
                 }
