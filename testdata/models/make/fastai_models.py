@@ -133,7 +133,7 @@ def vision(name, findings, get_y):
 
 
 # This script's own functions lie in the pickle as code.
-vision("fa_vision", ["code-object", "unverified-code"], label)
+vision("fa_vision", ["code-object"], label)
 
 
 def collab():
