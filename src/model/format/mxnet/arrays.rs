@@ -408,7 +408,9 @@ fn slice_axis(step: &mut Step<'_>) -> Result<()> {
     let rank = step.input(0).or_else(|| step.output(0)).map(|s| s.len());
     let Some(at) = rank.and_then(|r| axis(step.node.int("axis")?, r)) else { return Ok(()) };
     if let Some(mut out) = step.output(0) {
-        out[at] = None;
+        if let Some(d) = out.get_mut(at) {
+            *d = None;
+        }
         step.set_input(0, out)?;
     }
     let Some(mut data) = step.input(0) else { return Ok(()) };
@@ -532,6 +534,9 @@ fn reduce(step: &mut Step<'_>) -> Result<()> {
 fn pick_along(step: &mut Step<'_>, default: Option<i64>) -> Result<()> {
     let Some(keep) = step.node.flag("keepdims", false) else { return Ok(()) };
     let position = if step.node.has("axis") { step.node.int("axis") } else { default };
+    if position.is_none() && !keep && default.is_none() {
+        return step.set_output(0, vec![Some(1)]);
+    }
     let (Some(mut data), Some(position)) = (step.input(0), position) else { return Ok(()) };
     let Some(at) = axis(position, data.len()) else { return Ok(()) };
     if keep {

@@ -230,6 +230,9 @@ fn graph(symbol: &Symbol, arrays: Option<&[Array]>, given: &BTreeMap<String, Sha
                 .to_owned(),
         );
     }
+    if symbol.heads.len() > contract::MAX_OUTPUTS {
+        reading.warnings.push(format!("only the first {} outputs are told", contract::MAX_OUTPUTS));
+    }
     reading.fact("mxnet.labels", made.labels);
     reading.contract = Some(made.contract);
 }
