@@ -6,6 +6,7 @@
 
 mod arrays;
 mod contract;
+mod cuts;
 mod dtypes;
 mod layers;
 mod params;
