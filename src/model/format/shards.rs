@@ -58,7 +58,7 @@ pub(crate) fn name_of(part: &Part<'_>, number: u32) -> Vec<u8> {
 
 /// The parts in a folder, by the path of the first part that is there: paths, sorted by number.
 pub(crate) fn groups(folder: &Folder<'_>, extension: &[u8]) -> BTreeMap<Vec<u8>, Vec<Vec<u8>>> {
-    let mut groups: BTreeMap<(&[u8], u32), Vec<(u32, &[u8])>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&[u8], u32), Vec<_>> = BTreeMap::new();
     for file in folder.files() {
         if let Some(p) = part(file.path()).filter(|p| p.extension == extension) {
             groups.entry((p.stem, p.of)).or_default().push((p.number, file.path()));

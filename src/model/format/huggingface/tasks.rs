@@ -65,7 +65,7 @@ pub(super) fn task(config: &Config, tensors: &[Weight]) -> Task {
     let mut name = head.map(|(_, task)| *task).filter(|t| !t.is_empty());
     match (kind, name) {
         ("whisper" | "speech_to_text", Some("text2text-generation")) => {
-            name = Some("automatic-speech-recognition")
+            name = Some("automatic-speech-recognition");
         }
         ("clip" | "siglip" | "align", Some("feature-extraction"))
             if !class.contains("Text") && !class.contains("Vision") =>

@@ -13,6 +13,9 @@ use crate::model::format::mxnet::rules::{Kind, kind};
 use crate::model::format::mxnet::shapes::{Shape, Values, settle};
 use crate::model::format::mxnet::symbol::{Node, Symbol};
 
+/// The most outputs that are told.
+pub(super) const MAX_OUTPUTS: usize = 10_000;
+
 /// The contract of a graph and what else its making told.
 #[derive(Debug, Default)]
 pub(super) struct Made {
@@ -81,7 +84,7 @@ pub(super) fn make(
         inputs.map(|i| tensor(symbol.nodes[i].name.clone(), known, (i, 0), stored[i])).collect();
     let mut outputs: Vec<Tensor> = Vec::new();
     let widest = widest_outputs(symbol);
-    for entry in &symbol.heads {
+    for entry in symbol.heads.iter().take(MAX_OUTPUTS) {
         let (name, known) = output_name(&symbol.nodes[entry.0], entry.1, widest[entry.0]);
         outputs.push(tensor(name, known, *entry, false));
     }
@@ -223,6 +226,7 @@ fn output_name(node: &Node, output: usize, widest: usize) -> (String, Known) {
         "BatchNorm" | "BatchNorm_v1" | "CuDNNBatchNorm" | "_contrib_SyncBatchNorm" | "InstanceNorm" => {
             &["output", "mean", "var"]
         }
+        "make_loss" => &["loss"],
         "LayerNorm" | "GroupNorm" => &["output", "mean", "std"],
         "LeakyReLU" | "Dropout" => &["output", "mask"],
         "RNN" => &["output", "state_output", "statecell_output"],

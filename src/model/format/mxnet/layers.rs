@@ -194,14 +194,11 @@ fn convolution(step: &mut Step<'_>) -> Result<()> {
     let last = w.channel != 1;
     let mut weight: Shape = vec![filters];
     if last {
-        weight.extend(kernel())
+        weight.extend(kernel());
+        weight.push(None);
     } else {
-        weight.push(None)
-    }
-    if last {
-        weight.push(None)
-    } else {
-        weight.extend(kernel())
+        weight.push(None);
+        weight.extend(kernel());
     }
     step.set_input(1, weight)?;
     step.set_input(2, vec![filters])?;
@@ -231,7 +228,8 @@ fn convolution(step: &mut Step<'_>) -> Result<()> {
             let room = n.checked_add(padding).and_then(|n| n.checked_sub(w.reach(i))).ok_or(Clash)?;
             forward[at] = Some(room / w.stride[i] + 1);
         } else if w.stride[i] == 1 {
-            backward[at] = out[at].and_then(|n| (n + w.reach(i) - 1).checked_sub(padding)).filter(|n| *n > 0);
+            backward[at] =
+                out[at].and_then(|n| n.checked_add(w.reach(i) - 1)?.checked_sub(padding)).filter(|n| *n > 0);
         }
     }
     step.set_output(0, forward)?;
@@ -249,8 +247,8 @@ fn deconvolution(step: &mut Step<'_>) -> Result<()> {
     step.set_input(1, weight)?;
     step.set_input(2, vec![filters])?;
     let mut data: Shape = vec![None; w.rank()];
-    data[1] = step.input(1).and_then(|s| s[0]);
-    (data[0], _) = (step.output(0).and_then(|o| o[0]), ());
+    data[1] = step.input(1).and_then(|s| s.first().copied().flatten());
+    data[0] = step.output(0).and_then(|o| o.first().copied().flatten());
     step.set_input(0, data)?;
     let Some(data) = step.input(0) else { return Ok(()) };
     let target =
@@ -389,13 +387,15 @@ fn recurrent(step: &mut Step<'_>) -> Result<()> {
     };
     step.set_input(0, vec![None, None, None])?;
     step.set_output(0, vec![None, None, Some(width_out)])?;
-    let data = step.input(0).unwrap_or_default();
+    let data = step.input(0).unwrap_or_else(|| vec![None; 3]);
     let out = step.output(0).unwrap_or_else(|| vec![None; 3]);
     let (time, batch) = (data[0].or(out[0]), data[1].or(out[1]));
     let batch = batch.or_else(|| step.input(2).filter(|s| s.len() == 3).and_then(|s| s[1]));
     let mut width = data[2];
     if width.is_none() && node.text("projection_size").is_none() {
-        width = step.input(1).and_then(|w| input_width(product(&w)?, gates * state, state, layers, sides));
+        width = step
+            .input(1)
+            .and_then(|w| input_width(product(&w)?, state.checked_mul(gates)?, state, layers, sides));
     }
     step.set_input(0, vec![time, batch, width])?;
     step.set_output(0, vec![time, batch, Some(width_out)])?;
@@ -412,6 +412,9 @@ fn recurrent(step: &mut Step<'_>) -> Result<()> {
 /// The width of the data from how many weights there are in all: each layer and side has gates times
 /// (input + state + two biases), and all but the first layer take what the one before gives.
 fn input_width(total: u64, gated: u64, state: u64, layers: u64, sides: u64) -> Option<u64> {
+    if gated == 0 {
+        return None;
+    }
     let later = gated.checked_mul(state.checked_mul(sides)?.checked_add(state)?.checked_add(2)?)?;
     let first = (total / sides).checked_sub(later.checked_mul(layers.checked_sub(1)?)?)?;
     let width = (first / gated).checked_sub(state.checked_add(2)?)?;

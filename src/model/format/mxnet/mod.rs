@@ -6,6 +6,7 @@
 
 mod arrays;
 mod contract;
+mod cuts;
 mod dtypes;
 mod layers;
 mod params;
@@ -229,6 +230,9 @@ fn graph(symbol: &Symbol, arrays: Option<&[Array]>, given: &BTreeMap<String, Sha
             "the shapes or types of the weights do not fit the graph as floe reads it; they are not told"
                 .to_owned(),
         );
+    }
+    if symbol.heads.len() > contract::MAX_OUTPUTS {
+        reading.warnings.push(format!("only the first {} outputs are told", contract::MAX_OUTPUTS));
     }
     reading.fact("mxnet.labels", made.labels);
     reading.contract = Some(made.contract);

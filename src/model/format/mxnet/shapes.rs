@@ -18,6 +18,8 @@ pub(super) type Shape = Option<contract::Shape>;
 
 /// How often the graph is walked at most; deep networks settle after two or three walks.
 const MAX_WALKS: usize = 12;
+/// A graph with more edges than networks have is walked once.
+const MANY: usize = 100_000;
 
 /// Two rules disagree.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,7 +78,9 @@ impl<T: Clone + Default> Values<T> {
 
 /// Walks the graph both ways until nothing changes.
 pub(super) fn settle(symbol: &Symbol, shapes: &mut Values<Shape>) -> Result<()> {
-    for _ in 0..MAX_WALKS {
+    let edges: usize = symbol.nodes.iter().map(|n| n.inputs.len()).sum();
+    let walks = if edges > MANY { 1 } else { MAX_WALKS };
+    for _ in 0..walks {
         let mut changed = false;
         for i in (0..symbol.nodes.len()).chain((0..symbol.nodes.len()).rev()) {
             let node = &symbol.nodes[i];
@@ -155,7 +159,8 @@ impl Step<'_> {
 
     /// An output's dimensions, where their number is known.
     pub(super) fn output(&self, k: usize) -> Shape {
-        self.outs.iter().find(|(o, _)| *o == k).and_then(|(_, s)| s.clone())
+        let at = self.outs.binary_search_by_key(&k, |(o, _)| *o).ok()?;
+        self.outs[at].1.clone()
     }
 
     /// Adds what is known of an input; one that is not there is none.
@@ -168,8 +173,8 @@ impl Step<'_> {
 
     /// Adds what is known of an output; one that nobody uses is none.
     pub(super) fn set_output(&mut self, k: usize, shape: contract::Shape) -> Result<()> {
-        if let Some((_, known)) = self.outs.iter_mut().find(|(o, _)| *o == k) {
-            self.changed |= unify(known, &Some(shape))?;
+        if let Ok(at) = self.outs.binary_search_by_key(&k, |(o, _)| *o) {
+            self.changed |= unify(&mut self.outs[at].1, &Some(shape))?;
         }
         Ok(())
     }

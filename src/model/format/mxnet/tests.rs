@@ -17,10 +17,6 @@ fn read_graph(json: &str, arrays: Option<&[Array]>) -> Reading {
 
 fn told(reading: &Reading) -> (Vec<(&str, Shape)>, Vec<(&str, Shape)>) {
     let s = &reading.contract.as_ref().unwrap().signatures[0];
-    let side = |t: &'_ [crate::model::contract::Tensor]| -> Vec<(String, Shape)> {
-        t.iter().map(|t| (t.name.clone(), t.shape.clone())).collect()
-    };
-    let _ = side;
     (
         s.inputs.iter().map(|t| (t.name.as_str(), t.shape.clone())).collect(),
         s.outputs.iter().map(|t| (t.name.as_str(), t.shape.clone())).collect(),
@@ -125,6 +121,34 @@ fn odd_attributes_are_harmless() {
         ("batch_dot", r#""transpose_a":"maybe""#),
         ("squeeze", r#""axis":"(0,0,1)""#),
         ("SwapAxis", r#""dim1":"9""#),
+        ("slice_axis", r#""axis":"1","begin":"-9","end":"9""#),
+        ("slice_axis", r#""axis":"-1","begin":"0","end":"None""#),
+        ("RNN", r#""state_size":"9223372036854775807","num_layers":"1","mode":"lstm""#),
+        ("FullyConnected", r#""num_hidden":"0""#),
+        ("FullyConnected", r#""num_hidden":"5","flatten":"False""#),
+        ("Concat", r#""dim":"1""#),
+        ("stack", r#""axis":"-1""#),
+        ("_split_v2", r#""indices":"(0,5,2)","axis":"1","squeeze_axis":"1""#),
+        ("reshape_like", ""),
+        ("slice_like", r#""axes":"(0,9)""#),
+        ("dot", r#""transpose_a":"True""#),
+        ("batch_dot", ""),
+        ("squeeze", ""),
+        ("mean", r#""axis":"(0,-1)","exclude":"True""#),
+        ("argmax", ""),
+        ("one_hot", r#""depth":"3""#),
+        ("Pooling", r#""global_pool":"True""#),
+        ("BatchNorm", ""),
+        ("LayerNorm", ""),
+        ("LeakyReLU", r#""act_type":"prelu""#),
+        ("_contrib_MultiBoxDetection", ""),
+        ("ROIPooling", r#""pooled_size":"(2,2)""#),
+        ("_rnn_param_concat", ""),
+        ("CTCLoss", ""),
+        ("broadcast_add", ""),
+        ("where", ""),
+        ("Custom", r#""op_type":"x""#),
+        ("nobody_knows", ""),
     ] {
         for shape in [
             "()",
@@ -134,14 +158,20 @@ fn odd_attributes_are_harmless() {
             "(9223372036854775807, 9223372036854775807, 2)",
             "(1, 9, 3, 3)",
         ] {
-            let json = format!(
-                r#"{{"nodes":[{{"op":"null","name":"x","attrs":{{"__shape__":"{shape}"}},"inputs":[]}},
-                {{"op":"null","name":"y","attrs":{{"__shape__":"{shape}"}},"inputs":[]}},
-                {{"op":"null","name":"z","inputs":[]}},
-                {{"op":"{op}","name":"o","attrs":{{{attributes}}},"inputs":[[0,0,0],[1,0,0],[2,0,0]]}},
-                {{"op":"Flatten","name":"f","inputs":[[3,0,0]]}}],"heads":[[4,0,0],[3,999999999999,0]]}}"#
-            );
-            read_graph(&json, None);
+            for inputs in ["[0,0,0],[1,0,0],[2,0,0]", "[2,0,0],[1,0,0]", ""] {
+                let json = format!(
+                    r#"{{"nodes":[{{"op":"null","name":"x","attrs":{{"__shape__":"{shape}"}},"inputs":[]}},
+                    {{"op":"null","name":"y","attrs":{{"__shape__":"{shape}"}},"inputs":[]}},
+                    {{"op":"null","name":"z","inputs":[]}},
+                    {{"op":"{op}","name":"o","attrs":{{{attributes}}},"inputs":[{inputs}]}},
+                    {{"op":"null","name":"w","attrs":{{"__shape__":"(0, 7, 0)"}},"inputs":[]}},
+                    {{"op":"elemwise_add","name":"a","inputs":[[3,0,0],[4,0,0]]}},
+                    {{"op":"Flatten","name":"f","inputs":[[3,0,0]]}}],"heads":[[6,0,0],[3,999999999999,0]]}}"#
+                );
+                read_graph(&json, None);
+                read_graph(&json.replace("elemwise_add", "relu"), None);
+                read_graph(&json.replace("(0, 7, 0)", "(18446744073709551615,)"), None);
+            }
         }
     }
 }

@@ -90,7 +90,7 @@ fn looks_like(file: &File<'_>) -> Result<bool> {
     let (inner, named) = (json.trim_ascii_start(), file.name().to_ascii_lowercase().ends_with(EXTENSION));
     let object =
         json.starts_with(b"{") && matches!(inner[1..].trim_ascii_start().first(), Some(b'"' | b'}') | None);
-    let fits = length >= 2 && length <= header::MAX_HEADER && length <= file.size() - 8;
+    let fits = (2..=header::MAX_HEADER).contains(&length) && length <= file.size() - 8;
     let has = |key: &[u8]| json.windows(key.len()).any(|w| w == key);
     Ok(object
         && (named || fits && (has(b"\"dtype\"") || has(b"\"__metadata__\"") || length == file.size() - 8)))
