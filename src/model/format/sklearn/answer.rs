@@ -143,7 +143,7 @@ impl Out {
     }
 
     /// The same, laid out as its input.
-    pub(super) fn as_given(self) -> Self {
+    pub(super) fn like_given(self) -> Self {
         Self { layout: Layout::Same, ..self }
     }
 
