@@ -651,7 +651,7 @@ def truth_of(case, estimator):
                         a["shape"] = [p if p == q else None for p, q in zip(a["shape"], b["shape"])]
         except Exception:
             pass
-    elif len(shape) == 2 and same_bytes(estimator, case.build()):
+    elif case.name != "SparseCoder" and len(shape) == 2 and same_bytes(estimator, case.build()):
         shape = [None, None]
         for outputs in got.values():
             for a in outputs:

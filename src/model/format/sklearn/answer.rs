@@ -143,7 +143,7 @@ impl Out {
     }
 
     /// The same, laid out as its input.
-    pub(super) fn as_given(self) -> Self {
+    pub(super) fn like_given(self) -> Self {
         Self { layout: Layout::Same, ..self }
     }
 
@@ -312,7 +312,8 @@ impl Model {
             if out.layout == Layout::Sparse {
                 tensor.encoding = Encoding::Sparse;
             }
-            if method == Method::Transform && out.width() == Dim::Is(self.out_names.len() as u64) {
+            let width = tensor.shape.as_ref().and_then(|s| s.last().copied().flatten());
+            if method == Method::Transform && width == Some(self.out_names.len() as u64) {
                 tensor.columns = columns(&self.out_names);
             }
             tensor

@@ -41,7 +41,7 @@ fn union(rules: &Rules, part: Part<'_>) -> Model {
         };
         match step(inner) {
             Step::Gone => {}
-            Step::Passes => outs.push(Out::wide(Type::Same, Dim::Same).as_given()),
+            Step::Passes => outs.push(Out::wide(Type::Same, Dim::Same).like_given()),
             Step::Is(inner) => {
                 let model = rules.model(inner);
                 if matches!(given, Given::Unknown | Given::Table(Dim::Unknown | Dim::Same)) {

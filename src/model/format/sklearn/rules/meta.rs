@@ -98,7 +98,7 @@ fn pipeline(rules: &Rules, part: Part<'_>) -> Model {
     let passes =
         |p: &Part<'_>| matches!(p.node(), Node::None) || p.as_text() == Some("passthrough") || is_sampler(*p);
     // What is given to the next step, in terms of what is given to the first.
-    let mut fed = Out::wide(Type::Same, Dim::Same).as_given();
+    let mut fed = Out::wide(Type::Same, Dim::Same).like_given();
     let mut given = Given::Unknown;
     let mut names = Vec::new();
     // Whether the next step is given as many columns as the first.
@@ -148,7 +148,7 @@ fn settle(given: &mut Given, names: &mut Vec<String>, open: bool, step: &Model) 
             names.clone_from(&step.names);
         }
         Given::Table(Dim::Unknown | Dim::Same) if matches!(step.given, Given::Table(_)) => {
-            *given = step.given
+            *given = step.given;
         }
         _ => {}
     }
@@ -165,7 +165,7 @@ fn selector(rules: &Rules, part: Part<'_>) -> Model {
     let mut model = without(forward(rules, part, &["estimator_"]));
     model.given = Given::Unknown;
     model.names = Vec::new();
-    let left = Out::wide(Type::Same, part.count("n_features_")).as_given();
+    let left = Out::wide(Type::Same, part.count("n_features_")).like_given();
     model.with(Method::Transform, left)
 }
 

@@ -43,7 +43,7 @@ pub(super) fn width(part: Part<'_>) -> Option<Dim> {
             below(all, each)
         }
         name if name == "SelectFdr" || generic("fdr") => {
-            chances().zip(alpha()).map(|(all, alpha)| discoveries(all, alpha))
+            chances().zip(alpha()).map(|(all, alpha)| discoveries(&all, alpha))
         }
         "GenericUnivariateSelect" => None,
         _ => return None,
@@ -57,11 +57,11 @@ fn below(all: Option<Vec<f64>>, least: Option<f64>) -> Option<u64> {
 }
 
 /// Benjamini and Hochberg's procedure, as in `SelectFdr._get_support_mask`.
-fn discoveries(all: Vec<f64>, alpha: f64) -> u64 {
+fn discoveries(all: &[f64], alpha: f64) -> u64 {
     let n = all.len() as f64;
-    let mut sorted = all.clone();
+    let mut sorted = all.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let last = sorted.iter().enumerate().filter(|(k, p)| **p <= alpha / n * (*k as f64 + 1.0)).last();
+    let last = sorted.iter().enumerate().rfind(|(k, p)| **p <= alpha / n * (*k as f64 + 1.0));
     last.map_or(0, |(_, most)| all.iter().filter(|p| *p <= most).count() as u64)
 }
 

@@ -58,8 +58,8 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
         | "RobustScaler"
         | "Normalizer"
         | "PowerTransformer"
-        | "QuantileTransformer" => Out::wide(Type::Floating, Dim::Same).as_given(),
-        "Binarizer" => Out::wide(Type::Same, Dim::Same).as_given(),
+        | "QuantileTransformer" => Out::wide(Type::Floating, Dim::Same).like_given(),
+        "Binarizer" => Out::wide(Type::Same, Dim::Same).like_given(),
         "KernelCenterer" => Out::wide(Type::Unknown, Dim::Same),
         "PCA" => {
             score = Some(Out::column(precision(part, "components_")));
@@ -109,7 +109,7 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
         }
         "PolynomialFeatures" => {
             let n = part.count("n_output_features_").or_else(|| part.count("_n_out_full"));
-            Out::wide(Type::Floating, n).as_given()
+            Out::wide(Type::Floating, n).like_given()
         }
         "SplineTransformer" => Out::wide(Type::Floating, part.count("n_features_out_")),
         "FeatureAgglomeration" => agglomeration(part),
@@ -136,7 +136,7 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
         "KNeighborsTransformer" | "RadiusNeighborsTransformer" => {
             Out::wide(FLOAT, part.count("n_samples_fit_").or_else(|| part.dim("_fit_X", 0))).sparse()
         }
-        _ => Out::wide(Type::Same, selection::width(part)?).as_given(),
+        _ => Out::wide(Type::Same, selection::width(part)?).like_given(),
     };
     let mut model = Model::of(Given::Unknown).with(Method::Transform, out);
     if let Some(score) = score {
@@ -298,7 +298,7 @@ fn imputer(part: Part<'_>) -> Out {
         Some(indicator) => indicator.dim("features_", 0),
     };
     let n = kept.zip(marks).and_then(|(kept, marks)| kept.checked_add(marks));
-    Out::wide(dtype, n).as_given()
+    Out::wide(dtype, n).like_given()
 }
 
 /// How many columns of a mask of missing values are not missing throughout.
@@ -349,7 +349,7 @@ fn filled(part: Part<'_>) -> Option<u64> {
 /// A function of numpy's that maps each number for itself; any other is code.
 fn function(part: Part<'_>) -> Out {
     let Some(function) = part.attr("func") else {
-        return Out::wide(Type::Same, Dim::Same).as_given();
+        return Out::wide(Type::Same, Dim::Same).like_given();
     };
     let name = match function.node() {
         Node::Global { module, name } if module.split('.').next() == Some("numpy") => Some(name.as_str()),
