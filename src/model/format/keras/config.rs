@@ -215,17 +215,17 @@ pub(super) fn dtype(name: &str) -> Option<DType> {
 ///
 /// A policy is a name, or an object with one: `mixed_float16` computes in float16, and
 /// `int8_from_float32` in what stands behind `from` (keras/src/dtype_policies/dtype_policy.py).
-pub(super) fn policy(value: &Value, keras: u8) -> Option<Policy> {
+pub(super) fn policy(value: &Value) -> Option<Policy> {
     let name = match value {
         Value::String(name) => name.as_str(),
         Value::Object(o) => {
             let config = o.get("config")?;
             if o.get("class_name").and_then(Value::as_str) == Some("DTypePolicyMap") {
-                return policy(config.get("default_policy")?, keras);
+                return policy(config.get("default_policy")?);
             }
             match config.get("source_name").or_else(|| config.get("name"))? {
                 Value::String(name) => name.as_str(),
-                other => return policy(other, keras),
+                other => return policy(other),
             }
         }
         _ => return None,
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn policies_tell_what_is_computed() {
-        let compute = |json: &str| policy(&serde_json::from_str(json).unwrap(), 3).map(|p| p.compute);
+        let compute = |json: &str| policy(&serde_json::from_str(json).unwrap()).map(|p| p.compute);
         assert_eq!(compute("\"mixed_float16\""), Some(DType::Float16));
         assert_eq!(
             compute(r#"{"class_name":"DTypePolicy","config":{"name":"float64"}}"#),

@@ -64,7 +64,7 @@ pub(super) fn call(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Vec<Spec> {
     if layer.class == "Sequential" {
         return inputs.into_iter().next().map(|x| vec![chain(ctx, layer, x).spec]).unwrap_or_default();
     }
-    graph(ctx, layer, Some(inputs)).outputs.into_iter().map(|p| p.spec).collect()
+    graph(ctx, layer, Some(&inputs)).outputs.into_iter().map(|p| p.spec).collect()
 }
 
 /// What the model of a file takes and gives; `None` where it does not record that.
@@ -173,7 +173,7 @@ fn sequential_input(ctx: &Ctx, layer: &Layer<'_>) -> Option<Port> {
         let port = |spec| Port { named: !counted, name, spec, optional: false, derived: true };
         if let Some(shape) = inner.get("batch_input_shape").or_else(|| inner.get("batch_shape")) {
             let told = inner.text("input_dtype").and_then(config::dtype);
-            let own = inner.get("dtype").and_then(|d| config::policy(d, ctx.keras)).map(|p| p.variable);
+            let own = inner.get("dtype").and_then(config::policy).map(|p| p.variable);
             let spec = Spec::new(config::shape(shape), told.or(own).or(ctx.floatx));
             return Some(port(spec));
         }
@@ -194,7 +194,7 @@ fn input(ctx: &Ctx, layer: &Layer<'_>) -> Port {
     let shape = shape.and_then(config::shape);
     let dtype = match layer.get("dtype").or_else(|| layer.get("input_dtype")) {
         Some(Value::String(name)) => config::dtype(name),
-        Some(other) => config::policy(other, ctx.keras).map(|p| p.compute),
+        Some(other) => config::policy(other).map(|p| p.compute),
         None => ctx.floatx,
     };
     let encoding = match (layer.flag("sparse"), layer.flag("ragged")) {
@@ -224,7 +224,7 @@ struct Graph<'a> {
     keras: u8,
 }
 
-fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<Vec<Spec>>) -> Model {
+fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<&[Spec]>) -> Model {
     let items: Vec<Layer<'_>> = layer
         .config
         .get("layers")
@@ -242,7 +242,7 @@ fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<Vec<Spec>>) -> Model {
     for (at, (key, reference)) in references(layer.config.get("input_layers")).into_iter().enumerate() {
         let Some((i, node, _)) = g.key(reference) else { continue };
         let mut port = input(ctx, &g.layers[i]);
-        if let Some(given) = &given {
+        if let Some(given) = given {
             let spec = given.get(at).cloned().unwrap_or_default();
             same &= spec.shape == port.spec.shape;
             port.spec = spec;

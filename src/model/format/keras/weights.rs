@@ -67,18 +67,20 @@ pub(super) fn top(file: &File<'_>) -> Result<Top> {
 pub(super) fn list(file: &File<'_>, place: &str, reading: &mut Reading) -> Result<()> {
     let root = file.root()?;
     let inside = file.child(&root, "model_weights")?;
-    let whole = inside.is_some();
-    let group = inside.unwrap_or(root);
     let (mut weights, mut outside) = (Vec::new(), Vec::new());
-    let enter = |path: &str| whole || !path.starts_with("optimizer");
-    let stopped = file.walk(&group, &enter, |path, object, met| match met {
+    // An optimizer's numbers are no weights of the model, but a loader opens what they refer to.
+    let stopped = file.walk(&root, &|_| true, |path, object, met| match met {
         Met::Dataset(dataset) => {
             if dataset.outside {
                 outside.push(format!("the data of `{}` lies in other files", show_bytes(path.as_bytes())));
             }
-            if !is_random(path) {
+            let name = match inside {
+                Some(_) => path.strip_prefix("model_weights/"),
+                None => Some(path).filter(|p| !p.starts_with("optimizer")),
+            };
+            if let Some(name) = name.filter(|n| !is_random(n)) {
                 let dtype = dataset.dtype.map(str::to_owned).or_else(|| noted_dtype(file, object));
-                weights.push(Weight { name: path.to_owned(), dtype, shape: dataset.shape });
+                weights.push(Weight { name: name.to_owned(), dtype, shape: dataset.shape });
             }
         }
         Met::External(target) => outside.push(format!(
@@ -87,6 +89,7 @@ pub(super) fn list(file: &File<'_>, place: &str, reading: &mut Reading) -> Resul
             show_bytes(target.as_bytes())
         )),
     });
+    let group = inside.unwrap_or(root);
     if let Some(why) = stopped {
         reading.warnings.push(format!("the weights were not listed to their end: {why}"));
     }

@@ -23,7 +23,7 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
         }
         "Dot" => {
             let inputs = args.inputs();
-            one(dot(&shapes(&inputs), layer.ints("axes")?), merged(ctx, layer, &inputs))
+            one(dot(&shapes(&inputs), &layer.ints("axes")?), merged(ctx, layer, &inputs))
         }
         "Merge" => merge(ctx, layer, &args.inputs()),
         "Attention" | "AdditiveAttention" => attention(ctx, layer, args),
@@ -125,9 +125,9 @@ pub(super) fn concatenate(shapes: &[Option<Shape>], number: i64) -> Option<Shape
     Some(out)
 }
 
-fn dot(shapes: &[Option<Shape>], axes: Vec<i64>) -> Option<Shape> {
+fn dot(shapes: &[Option<Shape>], axes: &[i64]) -> Option<Shape> {
     let [Some(a), Some(b)] = shapes else { return None };
-    let (x, y) = match axes.as_slice() {
+    let (x, y) = match axes {
         [both] => (*both, *both),
         [x, y] => (*x, *y),
         _ => return None,
@@ -155,7 +155,7 @@ fn merge(ctx: &Ctx, layer: &Layer<'_>, inputs: &[Spec]) -> Vec<Spec> {
             // Lists of lists are from before 1.0.
             let flat = axes.and_then(list).is_none_or(|l| l.iter().all(|i| !i.is_array()));
             let axes = layer.ints("dot_axes").filter(|_| flat);
-            axes.and_then(|axes| dot(&shapes, axes)).filter(|_| layer.text("mode") == Some("dot"))
+            axes.and_then(|axes| dot(&shapes, &axes)).filter(|_| layer.text("mode") == Some("dot"))
         }
         _ => None,
     };

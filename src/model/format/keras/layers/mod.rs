@@ -61,7 +61,7 @@ impl Ctx {
 
     fn policy(&self, layer: &Layer<'_>) -> Option<Policy> {
         match layer.get("dtype") {
-            Some(value) => config::policy(value, self.keras),
+            Some(value) => config::policy(value),
             None => self.floatx.map(|d| Policy { compute: d, variable: d }),
         }
     }
