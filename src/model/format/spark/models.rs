@@ -81,7 +81,10 @@ pub(super) fn apply(s: &Stage<'_>, c: &mut Columns) -> Result<Option<Sizes>> {
         }
         _ => {
             if m.class.contains(".classification.") {
-                vector(s, c, "rawPredictionCol", sizes.classes);
+                // Python's OneVsRest of 2.4 knows the parameter and gives no such column.
+                if name != "OneVsRestModel" || m.since(3, 0) {
+                    vector(s, c, "rawPredictionCol", sizes.classes);
+                }
                 vector(s, c, "probabilityCol", sizes.classes);
             }
             scalar(s, c, "predictionCol", DType::Float64);
