@@ -9,7 +9,7 @@
 //! claims. Tables refer to each other only as deep as the caller asks: there is no recursion here.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind, Result};
 use crate::model::pb::Source;
@@ -26,7 +26,7 @@ pub struct Flat<'s> {
     source: &'s dyn Source,
     base: u64,
     size: u64,
-    pages: RefCell<HashMap<u64, Vec<u8>>>,
+    pages: RefCell<BTreeMap<u64, Vec<u8>>>,
     left: Cell<u64>,
     tables: Cell<u32>,
 }
@@ -321,7 +321,7 @@ mod tests {
             for bit in 0..8 {
                 let mut bad = good.clone();
                 bad[at] ^= 1 << bit;
-                if at >= 8 && at < 14 {
+                if (8..14).contains(&at) {
                     continue;
                 } // A moved field may reveal others: any answer is fine.
                 drop(read(&bad));

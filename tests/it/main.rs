@@ -11,6 +11,7 @@ mod kill;
 mod layering;
 mod onto;
 mod peers;
+mod pickle;
 mod registry;
 mod reproducible;
 mod sandbox;

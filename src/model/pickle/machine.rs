@@ -7,7 +7,7 @@
 //! [`Limits::memory`], so that sharing cannot blow a small file up.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::model::pb::Source;
@@ -53,9 +53,9 @@ pub(super) fn run(
         read: Read::default(),
         frame: Frame::default(),
         outer: None,
-        names: HashMap::new(),
-        use_of: HashMap::new(),
-        small: HashMap::new(),
+        names: BTreeMap::new(),
+        use_of: BTreeMap::new(),
+        small: BTreeMap::new(),
         memory: 0,
         texts: 0,
         framed: 0,
@@ -93,9 +93,9 @@ pub(super) struct Machine<'s> {
     frame: Frame,
     /// The pickle around this one, and the node that this one's result replaces.
     outer: Option<(Frame, Id)>,
-    names: HashMap<(String, String), Id>,
-    use_of: HashMap<Id, usize>,
-    small: HashMap<i64, Id>,
+    names: BTreeMap<(String, String), Id>,
+    use_of: BTreeMap<Id, usize>,
+    small: BTreeMap<i64, Id>,
     memory: usize,
     texts: usize,
     framed: u64,

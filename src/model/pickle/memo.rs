@@ -1,6 +1,6 @@
 //! What a pickle puts aside and takes up again, by number.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::model::pickle::node::Id;
 
@@ -8,7 +8,7 @@ use crate::model::pickle::node::Id;
 #[derive(Default)]
 pub(super) struct Memo {
     dense: Vec<Option<Id>>,
-    sparse: HashMap<u64, Id>,
+    sparse: BTreeMap<u64, Id>,
     /// How many there are.
     pub(super) count: u64,
 }

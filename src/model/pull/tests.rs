@@ -12,9 +12,9 @@ fn show(p: &mut dyn Pull, out: &mut String, depth: usize) -> Result<()> {
                 out.push_str(&key);
                 out.push('=');
                 if key == "skipped" {
-                    p.skip()?
+                    p.skip()?;
                 } else {
-                    show(p, out, depth + 1)?
+                    show(p, out, depth + 1)?;
                 }
                 out.push(' ');
             }

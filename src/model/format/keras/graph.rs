@@ -7,7 +7,7 @@
 //! Invariants: no call is followed twice for one model, models inside models go through the limits of
 //! [`Ctx`], and a connection to what is not there is a tensor of which nothing is known.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -216,11 +216,11 @@ type Key = (usize, u64, usize);
 
 struct Graph<'a> {
     layers: Vec<Layer<'a>>,
-    by_name: HashMap<&'a str, usize>,
+    by_name: BTreeMap<&'a str, usize>,
     /// Shapes and dtypes that the file records.
-    told: HashMap<Key, Spec>,
+    told: BTreeMap<Key, Spec>,
     /// What the calls give.
-    known: HashMap<(usize, u64), Vec<Spec>>,
+    known: BTreeMap<(usize, u64), Vec<Spec>>,
     keras: u8,
 }
 
@@ -236,7 +236,7 @@ fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<&[Spec]>) -> Model {
         .collect();
     let by_name = items.iter().enumerate().map(|(i, l)| (l.name, i)).collect();
     let mut g =
-        Graph { layers: items, by_name, told: HashMap::new(), known: HashMap::new(), keras: ctx.keras };
+        Graph { layers: items, by_name, told: BTreeMap::new(), known: BTreeMap::new(), keras: ctx.keras };
     let mut inputs = Vec::new();
     let mut same = true;
     for (at, (key, reference)) in references(layer.config.get("input_layers")).into_iter().enumerate() {

@@ -15,7 +15,10 @@ fn read_graph(json: &str, arrays: Option<&[Array]>) -> Reading {
     reading
 }
 
-fn told(reading: &Reading) -> (Vec<(&str, Shape)>, Vec<(&str, Shape)>) {
+/// The names and shapes of one side.
+type Side<'r> = Vec<(&'r str, Shape)>;
+
+fn told(reading: &Reading) -> (Side<'_>, Side<'_>) {
     let s = &reading.contract.as_ref().unwrap().signatures[0];
     (
         s.inputs.iter().map(|t| (t.name.as_str(), t.shape.clone())).collect(),
@@ -220,7 +223,8 @@ fn all_versions() -> Vec<u8> {
 fn lists_of_all_versions() {
     let (arrays, more) = params::read(&all_versions(), BUDGET).unwrap();
     assert!(!more);
-    let expected: &[(&str, Option<&str>, Option<&[u64]>)] = &[
+    type Row<'a> = (&'a str, Option<&'a str>, Option<&'a [u64]>);
+    let expected: &[Row<'_>] = &[
         ("a", Some("float32"), Some(&[2, 1])),
         ("b", Some("uint8"), Some(&[3])),
         ("c", Some("float16"), Some(&[2])),

@@ -6,7 +6,7 @@
 //! Invariants: memory does not grow with what the header claims, only with the tensors that are
 //! listed, and of these there are at most [`MAX_ENTRIES`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufReader, Read};
@@ -65,8 +65,11 @@ pub(crate) fn read(source: &dyn Source, budget: u64) -> Result<Header> {
         return Ok(Header { warnings: vec![warning], ..Header::default() });
     }
     cursor.limit(length)?;
-    let mut state =
-        State { keys: HashSet::new(), hashers: [RandomState::new(), RandomState::new()], ..State::default() };
+    let mut state = State {
+        keys: BTreeSet::new(),
+        hashers: [RandomState::new(), RandomState::new()],
+        ..State::default()
+    };
     let reader =
         BufReader::with_capacity(64 << 10, Strings { inner: cursor, length: 0, state: Lexer::Outside });
     let mut json = serde_json::Deserializer::from_reader(reader);
@@ -124,7 +127,7 @@ struct State {
     header: Header,
     /// Of each key two hashes with random seeds instead of the key itself, so that a second copy of
     /// each name is not kept; that two keys share both by chance does not happen.
-    keys: HashSet<[u64; 2]>,
+    keys: BTreeSet<[u64; 2]>,
     hashers: [RandomState; 2],
     /// Where each tensor begins and ends.
     extents: Vec<(u64, u64)>,

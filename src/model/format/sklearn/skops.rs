@@ -7,7 +7,7 @@
 //! Invariants: JSON nests at most 128 deep, which is `serde_json`'s own limit; what is read and
 //! inflated is bounded by the archive and by [`MAX_ARRAYS`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -54,8 +54,8 @@ pub(super) fn read(source: &dyn Source) -> Result<Skops> {
     let mut builder = Builder {
         archive: &archive,
         pickle: Pickle::default(),
-        known: HashMap::new(),
-        globals: HashMap::new(),
+        known: BTreeMap::new(),
+        globals: BTreeMap::new(),
         uses: BTreeMap::new(),
         nodes: 0,
         arrays: 0,
@@ -92,8 +92,8 @@ enum How {
 struct Builder<'a, 's> {
     archive: &'a Archive<'s>,
     pickle: Pickle,
-    known: HashMap<u64, Id>,
-    globals: HashMap<(String, String), Id>,
+    known: BTreeMap<u64, Id>,
+    globals: BTreeMap<(String, String), Id>,
     uses: BTreeMap<(String, String), How>,
     nodes: usize,
     arrays: usize,

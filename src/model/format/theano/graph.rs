@@ -7,7 +7,7 @@
 //! Invariants: no recursion; a rule either holds for every run of the graph, or it is not here. Two
 //! sizes that contradict each other make neither known.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::contract::{DType, Encoding, Shape};
 use crate::model::format::MAX_RANK;
@@ -22,7 +22,7 @@ const ROUNDS: usize = 3;
 pub(super) struct Graph<'p> {
     pub(super) tree: &'p Pickle,
     dims: Dims,
-    shapes: HashMap<Id, Option<Vec<usize>>>,
+    shapes: BTreeMap<Id, Option<Vec<usize>>>,
 }
 
 /// What a variable's type says.
@@ -38,7 +38,7 @@ struct Dims {
     parent: Vec<usize>,
     size: Vec<Option<u64>>,
     /// Where two sizes were claimed.
-    torn: HashSet<usize>,
+    torn: BTreeSet<usize>,
 }
 
 impl Dims {
@@ -101,7 +101,7 @@ struct Apply<'p> {
 
 impl<'p> Graph<'p> {
     pub(super) fn new(tree: &'p Pickle) -> Self {
-        Self { tree, dims: Dims::default(), shapes: HashMap::new() }
+        Self { tree, dims: Dims::default(), shapes: BTreeMap::new() }
     }
 
     /// The name of an object's class, if the class is Theano's.
@@ -217,7 +217,7 @@ impl<'p> Graph<'p> {
     pub(super) fn propagate(&mut self, outputs: &[Id]) -> (Vec<Id>, bool) {
         let mut roots = Vec::new();
         let mut applies = Vec::new();
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         let mut todo: Vec<Id> = outputs.iter().rev().copied().collect();
         let mut whole = true;
         while let Some(id) = todo.pop() {
@@ -411,7 +411,7 @@ impl<'p> Graph<'p> {
             (None, None) if self.tree.is_none(axis) => (0..rank).collect(),
             (None, None) => return None,
         };
-        let gone: HashSet<i64> = gone.into_iter().map(|a| if a < 0 { a + rank } else { a }).collect();
+        let gone: BTreeSet<i64> = gone.into_iter().map(|a| if a < 0 { a + rank } else { a }).collect();
         let kept: Vec<usize> =
             (0..rank).zip(&from).filter(|(at, _)| !gone.contains(at)).map(|(_, dim)| *dim).collect();
         for output in apply.outputs {

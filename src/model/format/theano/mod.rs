@@ -7,7 +7,7 @@
 
 mod graph;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::{Contract, Known, Provenance, Signature, Tensor};
@@ -157,7 +157,7 @@ fn function<'p>(graph: &Graph<'p>, root: Id) -> Option<Model<'p>> {
 fn symbolic<'p>(graph: &Graph<'p>, root: Id) -> Model<'p> {
     let tree = graph.tree;
     let mut outputs = Vec::new();
-    let mut seen = HashSet::new();
+    let mut seen = BTreeSet::new();
     let mut todo = vec![(root, 0)];
     while let Some((id, depth)) = todo.pop() {
         if !seen.insert(id) || outputs.len() >= MAX_ENTRIES {

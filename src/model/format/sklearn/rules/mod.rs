@@ -19,7 +19,7 @@ mod selection;
 mod transformers;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::model::contract::DType;
@@ -35,7 +35,7 @@ const MAX_DEPTH: usize = 32;
 /// The rules, and what they found so far.
 #[derive(Default)]
 pub(super) struct Rules {
-    known: RefCell<HashMap<Id, Rc<Model>>>,
+    known: RefCell<BTreeMap<Id, Rc<Model>>>,
     depth: Cell<usize>,
 }
 
