@@ -26,7 +26,9 @@ pub fn signature(s: &Signature) -> Value {
 pub fn tensor(t: &Tensor) -> Value {
     let mut out = Map::new();
     out.insert("name".to_owned(), name(&t.name, t.known.name));
-    out.insert("dtype".to_owned(), json!(t.dtype));
+    // TensorFlow's references are types of their own in its signatures (types.proto, `DT_FLOAT_REF`).
+    let reference = t.native_type.as_ref().filter(|n| n.ends_with("_ref"));
+    out.insert("dtype".to_owned(), reference.map_or_else(|| json!(t.dtype), |r| json!(r)));
     out.insert("shape".to_owned(), json!(t.shape));
     out.insert("how".to_owned(), json!(t.known));
     if !t.dim_names.is_empty() {

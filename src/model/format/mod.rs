@@ -176,12 +176,17 @@ pub struct Finding {
 /// One tensor of weights, as the file's own table lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Weight {
-    /// Its name.
+    /// Its name; empty where the file gives it none, which documents show as `null`.
+    #[serde(serialize_with = "name_or_null")]
     pub name: String,
     /// Element type: numpy's name, or the format's own where numpy has none (`q4_k`).
     pub dtype: Option<String>,
     /// Its shape, slowest dimension first; `None` where the rank is unknown.
     pub shape: Option<Shape>,
+}
+
+fn name_or_null<S: serde::Serializer>(name: &str, s: S) -> std::result::Result<S::Ok, S::Error> {
+    (!name.is_empty()).then_some(name).serialize(s)
 }
 
 /// What a model's files tell.

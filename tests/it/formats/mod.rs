@@ -4,6 +4,7 @@
 
 mod malformed;
 mod score;
+mod sweeps;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The weights of a folder: one file, or several and an index that names them.
 //!
-//! Tables of safetensors are read. Weights that are pickles, HDF5 or msgpack are named here and read
-//! by no one but their framework.
+//! Tables of safetensors and of PyTorch's state dicts are read, and what loading the latter would run
+//! is told. Weights in HDF5 or msgpack are named here and read by no one but their framework.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,6 +10,7 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Result, show_bytes};
+use crate::model::format::pytorch;
 use crate::model::format::safetensors::read_header;
 use crate::model::format::{MAX_ENTRIES, Reading, Severity, Weight, join, shards};
 use crate::model::tree::{EntryKind, Tree};
@@ -69,10 +70,21 @@ pub(super) fn read(tree: &Tree, folder: &[u8], budget: u64, reading: &mut Readin
             continue;
         }
         reading.required.push(file.clone());
-        if *kind != "safetensors" {
+        if !matches!(*kind, "safetensors" | "pytorch") {
             continue;
         }
         let content = tree.open(&file)?;
+        if *kind == "pytorch" {
+            let (mut saved, shown) = (Reading::default(), show_bytes(&file));
+            pytorch::read_saved(&content, &shown, left, &mut saved)
+                .map_err(|e| e.context(format!("reading `{shown}`")))?;
+            for f in saved.findings {
+                reading.find(f.severity, f.code, f.place, f.message);
+            }
+            reading.warnings.extend(saved.warnings);
+            tensors.extend(saved.tensors);
+            continue;
+        }
         let header =
             read_header(&content, left).map_err(|e| e.context(format!("reading `{}`", show_bytes(&file))))?;
         content.check_unchanged()?;
