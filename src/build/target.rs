@@ -309,7 +309,7 @@ pub(super) fn publish(
         }
         // What was there before has its facts.
         if let Some(facts) = facts.filter(|_| !done.existed && target.keeps_facts()) {
-            attach::attach(repository, facts, &target.toward(see))?;
+            attach::attach(repository, facts, &target.toward(see).of("facts".to_owned()))?;
         }
         let reference = shown(&target.parsed.location, &done.tag, digest, around);
         *slot = Some(PublishedAt {

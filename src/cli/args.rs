@@ -317,7 +317,7 @@ pub(crate) struct BuildArgs {
 /// Flags of `infer`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  floe infer model.onnx\n  floe infer ./saved_model --json\n  floe infer model.pkl --yaml > serving.yaml"
+    after_help = "Examples:\n  floe infer model.onnx\n  floe infer ./saved_model --json\n  floe infer model.onnx --yaml"
 )]
 pub(crate) struct InferArgs {
     /// The model: a folder or a single file

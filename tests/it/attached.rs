@@ -25,8 +25,8 @@ fn a_registry_without_referrers_gets_the_tag_of_the_specification() {
     let dir = tempfile::tempdir().unwrap();
     let (floe, registry) = (Floe::new(dir.path()), DebianRegistry::start());
     let model = models::example("onnx/on_dev_scaler");
-    let to = format!("docker://{}/team/scaler", registry.host());
-    let built = floe.build(&model, &["-o", &to]);
+    let to = format!("docker://{}/", registry.host());
+    let built = floe.build(&model, &["--name", "team/scaler", "-o", &to]);
 
     let tag = built.digest().replace(':', "-");
     let list = registry.get(&format!("/v2/team/scaler/manifests/{tag}")).unwrap();
@@ -41,7 +41,7 @@ fn a_registry_without_referrers_gets_the_tag_of_the_specification() {
     assert_eq!(facts["signatures"][0]["inputs"].as_array().unwrap().len(), 1);
 
     // The same content again attaches nothing, and the list is no version.
-    floe.build(&model, &["-o", &to]);
+    floe.build(&model, &["--name", "team/scaler", "-o", &to]);
     let tags = registry.tags("team/scaler");
     assert_eq!(tags.iter().filter(|t| t.starts_with("sha256-")).count(), 1, "{tags:?}");
     assert_eq!(tags.len(), 2, "{tags:?}");

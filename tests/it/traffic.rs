@@ -120,7 +120,9 @@ fn a_base_from_elsewhere_streams_through_to_every_destination() {
     let layout = format!("oci:{}", p.dir.path().join("out").display());
     let built = p.build(&["--base", &base, "-o", &to, "-o", &file, "-o", &layout]);
     assert_eq!(built.references().len(), 3);
-    assert_eq!(other.tags("team/m").len(), 1);
+    let tags = other.tags("team/m");
+    let versions = tags.keys().filter(|t| !t.starts_with("sha256-")).count();
+    assert_eq!(versions, 1);
     crate::support::walk::layout(&p.dir.path().join("out"));
 }
 
@@ -136,7 +138,9 @@ fn the_order_of_a_push_is_blobs_then_manifest_then_version() {
         .map(|e| e.path.rsplit('/').next().unwrap().to_owned())
         .collect();
     let manifests: Vec<&String> = puts.iter().skip_while(|p| *p != built.digest()).collect();
-    assert_eq!(manifests, [built.digest(), built.version(), "latest"]);
+    assert_eq!(manifests[..3], [built.digest(), built.version(), "latest"]);
+    // What was found in the model comes last, and the list of it at its end.
+    assert_eq!(manifests.last().unwrap().as_str(), built.digest().replace(':', "-"));
 }
 
 const LOGIN: &str = "YW5uOmhlcnMgYW5kIG5vYm9keSBlbHNlJ3M="; // ann:hers and nobody else's

@@ -132,7 +132,8 @@ def main(out, floe=None):
         overrides = {}
         for at, output in enumerate(known):
             for field in ("dtype", "shape"):
-                if output[field] is None:
+                # What inference knows in part only is no truth either.
+                if output[field] != outputs[at][field]:
                     overrides[f"/signatures/0/outputs/{at}/{field}"] = "no"
         told = truth(name + "-bare", stripped, outputs, overrides)
         write(out, index, told, stripped)

@@ -621,12 +621,16 @@ fn c51_a_git_lfs_pointer_is_told_for_what_it_is() {
     b.floe("infer m").shows(
         r#"
         $ floe infer m
-        format    onnx
-        file      model.onnx
-        known by  its name only, which is one of onnx
-        error: `model.onnx` is a Git LFS pointer and not the file itself; run `git lfs pull`
+        exit code 3
+        format     onnx
+        framework  onnx
+        file       model.onnx
+        known by   its name only, which is one of onnx
+        error lfs-pointer in model.onnx: `model.onnx` is a Git LFS pointer and not the file itself; run `git lfs pull`
 
         no contract: `model.onnx` is a Git LFS pointer and not the file itself; run `git lfs pull`
+        | error: `model.onnx` is a Git LFS pointer and not the file itself; run `git lfs pull`
+        | hint: repair the model, or declare its contract in a serving.yaml
     "#,
     );
 }

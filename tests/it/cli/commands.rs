@@ -14,6 +14,8 @@ fn build_puts_the_next_version_into_the_local_store() {
         | onnx: `model.onnx` holds an ONNX model (`ir_version` and a graph)
         | configuration: written (497 B)
         | contract, 2 files: written (331 B)
+        | facts: written (2 B)
+        | facts: written (850 B)
         | weights model.onnx: written (346 B)
     "#,
     );
@@ -65,6 +67,8 @@ fn build_writes_every_kind_of_destination_from_one_reading() {
         | contract, 2 files to oci-archive:a.tar: written (331 B)
         | contract, 2 files to oci:layout:latest: written (331 B)
         | contract, 2 files to team/scaler: written (331 B)
+        | facts to team/scaler: written (2 B)
+        | facts to team/scaler: written (850 B)
         | weights model.onnx to docker-archive:sub/b.tar: written (346 B)
         | weights model.onnx to oci-archive:a.tar: written (346 B)
         | weights model.onnx to oci:layout:latest: written (346 B)
@@ -203,9 +207,11 @@ fn infer_shows_what_is_known() {
         r#"
         $ floe infer model.onnx
         format                 onnx
+        framework              onnx
         file                   model.onnx
         known by               `model.onnx` holds an ONNX model (`ir_version` and a graph)
         onnx.domain            ai.onnx
+        onnx.domains           ai.onnx, ai.onnx.ml
         onnx.graphName         ONNX(StandardScaler)
         onnx.irVersion         10
         onnx.modelVersion      0
@@ -223,10 +229,10 @@ fn infer_shows_what_is_known() {
     );
     let doc = b.json("infer model.onnx --json");
     assert_eq!((&doc["floe"], &doc["format"]), (&1.into(), &"onnx".into()));
-    let input = &doc["contract"]["signatures"][0]["inputs"][0];
+    let input = &doc["signatures"][0]["inputs"][0];
     assert_eq!((&input["name"], &input["dtype"]), (&"X".into(), &"float32".into()));
     assert_eq!(input["shape"], serde_json::json!([null, 4]));
-    assert_eq!(input["known"]["dtype"], "stored");
+    assert_eq!(input["how"], serde_json::json!({"name": "stored", "dtype": "stored", "shape": "stored"}));
     b.write("nothing/x.txt", "text");
     let ran = b.refused("infer nothing");
     assert_eq!(ran.code, 3);
@@ -306,7 +312,7 @@ fn versions_and_models_list_what_there_is() {
         $ floe versions oci:store
         exit code 2
         | error: `oci:store` has no versions
-        | hint: there are 2 other names: model:latest, model:v1-<16>
+        | hint: there are 3 other names: model:latest, model:sha256-<64>, model:v1-<16>
     "#,
     );
     b.floe("versions modle").shows(

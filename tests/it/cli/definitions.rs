@@ -104,6 +104,7 @@ fn a_definition_of_2_x_may_have_fields_and_no_shape() {
         | hint: use the node selector of your scheduler, and `--platform` for what the image runs on
         | 1 file, 25 B
         |   25 B  src/func_main.py
+        | function: `src/func_main.py` is what Hydrosphere's Python runtimes import
         | code func_main.py: written (204 B)
         | configuration: written (492 B)
         | contract, 2 files: written (385 B)
