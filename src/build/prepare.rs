@@ -88,7 +88,7 @@ pub(super) fn prepare(source: &Source, options: &Options, around: &Surroundings<
             deny_findings(d)?;
         }
     }
-    let contract = contract::settle(declared, detection.as_ref(), options, see)?;
+    let contract = contract::settle(declared, detection.as_ref(), &tree, options, see)?;
     let foundation = choose(&definition, detection.as_ref(), options)?;
     check_runtime(&foundation, detection.as_ref(), contract.as_ref(), see)?;
     let Chosen { runtime, by_hand } = &foundation;

@@ -201,6 +201,11 @@ fn certain<'m>(module: &'m Module, name: &str) -> Option<&'m Function> {
     sure.then_some(last)
 }
 
+/// Whether a function of the author's is what a Python runtime would call, whatever lies beside it.
+pub fn lies_in(tree: &Tree) -> bool {
+    tree.get(FILE).is_some()
+}
+
 /// Holds a contract against the code that is to keep it.
 ///
 /// Hydrosphere's Python runtimes call the function that has the name of the default signature, with

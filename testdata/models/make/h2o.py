@@ -4,7 +4,7 @@ frame that `predict` gives, with their types.
 Python 3.11 with Java 17: h2o==3.44.0.3 pandas. Run from this folder's parent, not from this folder, whose
 name of this file would hide the library:
 
-    cp make/h2o.py /tmp/mojos.py && python /tmp/mojos.py
+    cp make/h2o.py mojos.py && python mojos.py
 """
 
 import json

@@ -2,8 +2,8 @@
 """The small selection of Keras models in `testdata/models/keras`.
 
     pip install keras==3.15.1 tensorflow-cpu==2.21.0 tf_keras==2.21.0 h5py==3.14.0
-    python keras_all.py /tmp/k3; python keras_all.py /tmp/k2 tf_keras; python keras_old.py …   (see there)
-    python keras.py OUT /tmp/k3 /tmp/k2 …
+    python keras_all.py K3; python keras_all.py K2 tf_keras; python keras_old.py …   (see there)
+    python keras.py OUT K3 K2 …
 
 Copies some models with their truths from the sweeps, and writes variants of them with other features of HDF5 and
 zip, whose truth is the same. Those with findings are written by hand here: no framework writes them.

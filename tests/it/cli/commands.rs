@@ -43,6 +43,8 @@ fn build_puts_the_next_version_into_the_local_store() {
         | onnx: `model.onnx` holds an ONNX model (`ir_version` and a graph)
         | config+weights, 2 files: written (389 B)
         | configuration: written (502 B)
+        | facts: already there
+        | facts: already there
     "#,
     );
 }

@@ -111,6 +111,21 @@ fn a_definition_of_2_x_may_have_fields_and_no_shape() {
     "#);
 }
 
+/// What the author's function takes is not what the model does that it loads.
+#[test]
+fn a_contract_of_a_function_need_not_be_that_of_the_model_beside_it() {
+    let text = "kind: Model\nname: m\nruntime: hydrosphere/serving-runtime-python-3.7:3.0.3\ncontract:\n  \
+                name: predict\n  inputs:\n    x: {shape: scalar, type: string}\n  outputs:\n    \
+                X: {shape: [3], type: int8}\n    variable: {shape: [7], type: bool}\n";
+    let b = defined(text);
+    b.write("m/model.onnx", ONNX);
+    let i = built(&b, "--base scratch");
+    assert!(payload(&i).iter().any(|p| p.ends_with("model.onnx")));
+    std::fs::remove_file(b.path("m/src/func_main.py")).unwrap();
+    let ran = b.refused("build m -o oci:l2 --base scratch");
+    assert!(ran.err.contains("the definition says"), "{ran:#?}");
+}
+
 #[test]
 fn a_definition_of_0_1_has_a_map_of_signatures() {
     let b = defined(

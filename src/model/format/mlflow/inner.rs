@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use crate::error::{Result, show_bytes};
-use crate::model::contract::{Contract, Known, Signature};
+use crate::model::contract::{Contract, Signature};
 use crate::model::format::{Choice, Detection, Reading, detect, join};
 use crate::model::tree::{Tree, join_lexically};
 
@@ -77,7 +77,8 @@ pub(super) fn add(tree: &Tree, folder: &[u8], paths: &[&str], reading: &mut Read
         reading.warnings.push(format!("the flavour's own model: {failure}"));
     }
     for (key, value) in found.facts {
-        if !reading.facts.contains_key(&key) {
+        // What has to be installed is what MLflow's own files say.
+        if key != "packages" && !reading.facts.contains_key(&key) {
             reading.fact(key, value);
         }
     }
@@ -99,7 +100,7 @@ pub(super) fn add(tree: &Tree, folder: &[u8], paths: &[&str], reading: &mut Read
         reading.tensors = found.tensors;
     }
     let Some(own) = found.contract else { return Ok(()) };
-    match &mut reading.contract {
+    match &reading.contract {
         None => {
             reading.fact("mlflow.signature", "flavor");
             reading.warnings.push(format!(
@@ -113,9 +114,9 @@ pub(super) fn add(tree: &Tree, folder: &[u8], paths: &[&str], reading: &mut Read
     Ok(())
 }
 
-/// Fills the side that a signature leaves out, and compares the numbers of columns.
-fn settle(contract: &mut Contract, own: &Contract, place: &str, warnings: &mut Vec<String>) {
-    let (Some(signature), Some(own)) = (contract.signatures.first_mut(), own.default_signature()) else {
+/// Compares the numbers of columns. A stored signature stands as it is, also where it leaves a side out.
+fn settle(contract: &Contract, own: &Contract, place: &str, warnings: &mut Vec<String>) {
+    let (Some(signature), Some(own)) = (contract.signatures.first(), own.default_signature()) else {
         return;
     };
     if let (Some(told), Some(inner)) = (columns(signature), columns(own))
@@ -124,17 +125,6 @@ fn settle(contract: &mut Contract, own: &Contract, place: &str, warnings: &mut V
         warnings.push(format!(
             "the signature in `MLmodel` has {told} columns, the model in `{place}` takes {inner}; the signature counts"
         ));
-    }
-    if signature.outputs.is_empty() && !own.outputs.is_empty() {
-        signature.outputs.clone_from(&own.outputs);
-        // What another file records is no part of the signature.
-        for t in &mut signature.outputs {
-            let weaker = |k: Known| k.max(Known::Derived);
-            t.known.name = weaker(t.known.name);
-            t.known.dtype = weaker(t.known.dtype);
-            t.known.shape = weaker(t.known.shape);
-        }
-        warnings.push(format!("the signature in `MLmodel` has no outputs; they are those of `{place}`"));
     }
 }
 
