@@ -37,3 +37,35 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value> {
     serde_saphyr::from_str_with_options(text, options)
         .map_err(|e| wrong(e.to_string().lines().next().unwrap_or_default()))
 }
+
+/// The first tag by which PyYAML's unsafe loaders make an object of a Python class, or call a function
+/// (yaml/constructor.py, `UnsafeConstructor`); what stands in quotes or behind a `#` is text.
+pub(super) fn python_tag(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    text.lines().find_map(|line| {
+        let at = PYTHON_TAGS.iter().filter_map(|tag| line.find(tag)).min()?;
+        let (before, tag) = line.split_at(at);
+        let plain =
+            !before.contains(['"', '\'', '#']) && before.chars().next_back().is_none_or(char::is_whitespace);
+        let end = tag.find(char::is_whitespace).unwrap_or(tag.len());
+        plain.then(|| tag[..end].to_owned())
+    })
+}
+
+const PYTHON_TAGS: &[&str] = &["!!python/", "!<tag:yaml.org,2002:python/"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_of_python_are_told_from_text() {
+        let tag = |text: &str| python_tag(text.as_bytes());
+        assert_eq!(
+            tag("a: 1\nb: !!python/object/apply:os.system [x]").as_deref(),
+            Some("!!python/object/apply:os.system")
+        );
+        assert_eq!(tag("- !!python/name:os.system").as_deref(), Some("!!python/name:os.system"));
+        assert_eq!(tag("a: '!!python/name:os.system'\n# !!python/x\nb: !!str 1"), None);
+    }
+}

@@ -254,6 +254,9 @@ fn each_gets_the_right_verdict() {
     add("keras module", vec![("model.keras", keras_with(foreign))], Finding("foreign-module"));
     let tag = b"flavors: !!python/object/apply:os.system [true]\nsignature: null\n".to_vec();
     add("mlflow tag", vec![("MLmodel", tag)], Broken);
+    let tag =
+        b"flavors: {sklearn: {pickled_model: m}}\nrun_id: !!python/object/apply:os.system [true]\n".to_vec();
+    add("mlflow tag that is passed over", vec![("MLmodel", tag)], Finding("yaml-tag"));
 
     // Depth and breadth.
     let mut bomb = b"\x80\x02".to_vec();

@@ -65,6 +65,17 @@ impl Format for Mlflow {
     fn read(&self, tree: &Tree, candidate: &Candidate, budget: u64) -> Result<Reading> {
         let mut reading = Reading::default();
         let bytes = tree.open(&candidate.file)?.read_all(budget.min(yaml::MAX_BYTES))?;
+        if let Some(tag) = yaml::python_tag(&bytes) {
+            reading.find(
+                Severity::Error,
+                "yaml-tag",
+                "",
+                format!(
+                    "`{}` has a loader of YAML that is not a safe one make or call something",
+                    show_bytes(tag.as_bytes())
+                ),
+            );
+        }
         let value = yaml::parse(&bytes)?;
         let Value::Object(model) = value else {
             return Err(Error::new(Kind::Model, "`MLmodel` is no map"));
