@@ -4,7 +4,7 @@
 //! literals, strings, numbers, tuples, lists and dicts, and nothing is evaluated. The elements are
 //! not read here.
 //!
-//! Invariants: a header has at most [`MAX_HEADER`] bytes, its literals nest at most [`MAX_DEPTH`]
+//! Invariants: a header has at most `MAX_HEADER` bytes, its literals nest at most `MAX_DEPTH`
 //! deep, and a shape has at most [`MAX_RANK`] dimensions.
 
 use crate::error::{Error, Kind, Result, show_bytes};

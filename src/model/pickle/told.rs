@@ -44,7 +44,7 @@ pub enum Note {
     Extension(u32),
     /// What is called is itself the result of a call, at this node.
     ComputedCall(Id),
-    /// The state of a class, function or module is changed: this node, a [`Node::Global`].
+    /// The state of a class, function or module is changed: this node, a `Node::Global`.
     Patched(Id),
     /// A file beside this one that holds an array (joblib before 0.10), by its name.
     SideFile(String),

@@ -5,7 +5,7 @@
 //! configuration alone as JSON with weights beside it. Weights alone have no contract. SavedModels
 //! that Keras wrote are TensorFlow's.
 //!
-//! Inputs stand in the configuration. Outputs follow from it: by the rules of [`layers`], and what
+//! Inputs stand in the configuration. Outputs follow from it: by the rules of `layers`, and what
 //! they do not know is left open. The signature has no name in the file; `predict` is floe's.
 
 mod config;
