@@ -27,7 +27,12 @@ impl Sandbox {
         let this = Self { folder };
         // Nobody has to get to what is inside.
         mode(this.folder.path(), 0o755);
-        fs::copy(env!("CARGO_BIN_EXE_floe"), this.path("floe")).unwrap();
+        // Copied by another process: a file that this one has open for writing may be handed on to the child of
+        // another test, and cannot be run while that lives (ETXTBSY).
+        crate::support::program::run(
+            "cp",
+            &[env!("CARGO_BIN_EXE_floe"), this.path("floe").to_str().unwrap()],
+        );
         fs::create_dir(this.path("work")).unwrap();
         if Self::is_root() {
             std::os::unix::fs::chown(this.path("work"), Some(NOBODY), Some(NOBODY)).unwrap();
