@@ -68,7 +68,7 @@ const GLANCE: Limits = Limits { steps: 1 << 18, nodes: 1 << 17, bytes: 1 << 20, 
 ///
 /// A pickle inside a larger file, such as an entry of an archive, is a `zip::Section` of it.
 ///
-/// ```ignore
+/// ```text
 /// let content = tree.open(&candidate.file)?;
 /// let stored = pickle::open(&content, &Limits { bytes: budget, ..Limits::default() })?;
 /// let tree = stored.pickle();
