@@ -4,7 +4,7 @@
 //! name says that a format expects a model there are looked at.
 
 use crate::error::{Result, show_bytes};
-use crate::model::format::{File, Finding, Folder, Format, Severity};
+use crate::model::format::{File, Finding, Folder, Format, Severity, ends_in};
 
 /// How a Git LFS pointer begins (github.com/git-lfs/git-lfs, docs/spec.md).
 const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
@@ -88,21 +88,20 @@ pub(super) fn all(folder: &Folder<'_>, formats: &[&dyn Format]) -> Result<Vec<Im
 /// The format of models that are often named so, as are other things: only what is a pointer, a page
 /// or nothing at all is told.
 fn perhaps(name: &[u8]) -> Option<&'static str> {
-    let name = name.to_ascii_lowercase();
-    PERHAPS.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
+    PERHAPS.iter().find(|(ending, _)| ends_in(name, &[ending])).map(|(_, format)| *format)
 }
 
-const PERHAPS: &[(&[u8], &str)] = &[
-    (b".pkl", "sklearn"),
-    (b".pickle", "sklearn"),
-    (b".joblib", "sklearn"),
-    (b".pt", "pytorch"),
-    (b".pth", "pytorch"),
-    (b".bin", "pytorch"),
-    (b".ckpt", "pytorch"),
-    (b".h5", "keras"),
-    (b".bst", "xgboost"),
-    (b".params", "mxnet"),
+const PERHAPS: &[(&str, &str)] = &[
+    (".pkl", "sklearn"),
+    (".pickle", "sklearn"),
+    (".joblib", "sklearn"),
+    (".pt", "pytorch"),
+    (".pth", "pytorch"),
+    (".bin", "pytorch"),
+    (".ckpt", "pytorch"),
+    (".h5", "keras"),
+    (".bst", "xgboost"),
+    (".params", "mxnet"),
 ];
 
 fn unrecognised(file: &File<'_>, format: &str) -> Result<Finding> {

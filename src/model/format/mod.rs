@@ -47,7 +47,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::Result;
+use crate::error::{Result, show_bytes};
 use crate::model::contract::{Contract, Shape};
 use crate::model::tree::Tree;
 
@@ -117,7 +117,10 @@ pub trait Format: Sync {
 
     /// Whether a file of this name should hold a model of this format, so that one which does not
     /// (a pointer, a saved error page) can be told for what it is.
-    fn expects(&self, name: &[u8]) -> bool;
+    fn expects(&self, name: &[u8]) -> bool {
+        let _ = name;
+        false
+    }
 
     /// What a file of the tree is for, where this format knows better than its extension tells.
     fn role(&self, path: &[u8]) -> Option<Role> {
@@ -144,6 +147,26 @@ pub struct Candidate {
     /// Files and folders of the tree that are parts of this model: another candidate that lies in
     /// one of them is no model of its own.
     pub claims: Vec<Vec<u8>>,
+}
+
+impl Candidate {
+    /// A model that is one file, and what it was recognised by: `what` goes on after the file's name.
+    pub fn in_file(
+        format: &'static str,
+        variant: &'static str,
+        file: &File<'_>,
+        what: impl std::fmt::Display,
+    ) -> Self {
+        Self {
+            format,
+            variant,
+            location: file.path().to_vec(),
+            file: file.path().to_vec(),
+            evidence: format!("`{}` {what}", show_bytes(file.path())),
+            warnings: Vec::new(),
+            claims: Vec::new(),
+        }
+    }
 }
 
 /// How bad a finding is.
@@ -261,6 +284,12 @@ impl Reading {
         self.fact("weight_dtypes", dtypes);
         self.tensors = weights;
     }
+}
+
+/// Whether a name has one of these endings, whatever the case of its letters.
+pub fn ends_in(name: &[u8], endings: &[&str]) -> bool {
+    let name = name.to_ascii_lowercase();
+    endings.iter().any(|e| name.ends_with(e.as_bytes()))
 }
 
 /// A path of the tree from a folder and what lies in it.

@@ -25,31 +25,22 @@ pub(super) fn candidates(
     for file in folder.files() {
         let Some(peek) = file.pickle()? else { continue };
         let Some((module, name)) = peek.root.as_ref().filter(|_| peek.root_in(library)) else { continue };
-        found.push(Candidate {
+        found.push(Candidate::in_file(
             format,
-            variant: VARIANT,
-            location: file.path().to_vec(),
-            file: file.path().to_vec(),
-            evidence: format!(
-                "`{}` holds a pickled model of {what} (`{}.{}`)",
-                show_bytes(file.path()),
+            VARIANT,
+            file,
+            format_args!(
+                "holds a pickled model of {what} (`{}.{}`)",
                 show_bytes(module.as_bytes()),
                 show_bytes(name.as_bytes())
             ),
-            warnings: Vec::new(),
-            claims: Vec::new(),
-        });
+        ));
     }
     Ok(found)
 }
 
 /// Opens a pickle, and adds the facts of all pickles.
-pub(super) fn open<'s>(
-    content: &'s Content,
-    file: &[u8],
-    budget: u64,
-    reading: &mut Reading,
-) -> Result<Stored<'s>> {
+fn open<'s>(content: &'s Content, file: &[u8], budget: u64, reading: &mut Reading) -> Result<Stored<'s>> {
     let stored = pickle::open(content, &Limits { bytes: budget, ..Limits::default() })?;
     stored.verdict(&Allow::SKLEARN, &show_bytes(file), reading);
     reading.fact("serialization", VARIANT);
@@ -59,6 +50,21 @@ pub(super) fn open<'s>(
         reading.warnings.push(format!("the pickle was read up to {limit}; the rest is unknown"));
     }
     Ok(stored)
+}
+
+/// Reads a candidate that is a pickle by what its library makes of the root.
+pub(super) fn read(
+    content: &Content,
+    file: &[u8],
+    budget: u64,
+    library: impl FnOnce(&Stored<'_>, Id, &mut Reading) -> Result<()>,
+) -> Result<Reading> {
+    let mut reading = Reading::default();
+    let stored = open(content, file, budget, &mut reading)?;
+    if let Some(root) = stored.pickle().root() {
+        library(&stored, root, &mut reading)?;
+    }
+    Ok(reading)
 }
 
 /// The class of an object of a library, by its name alone.

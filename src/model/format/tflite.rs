@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::{Contract, DType, Known, Shape, Signature, Tensor};
 use crate::model::flat::{Flat, Table};
 use crate::model::format::{
-    Candidate, Folder, Format, MAX_ENTRIES, MAX_NAME, MAX_RANK, MAX_TEXT, Reading, Role, file_name,
+    Candidate, Folder, Format, MAX_ENTRIES, MAX_NAME, MAX_RANK, MAX_TEXT, Reading, Role, ends_in,
 };
 use crate::model::pb::Source;
 use crate::model::tree::Tree;
@@ -40,18 +40,12 @@ impl Format for TfLite {
             if file.head()?.get(4..8) != Some(IDENTIFIER) {
                 continue;
             }
-            found.push(Candidate {
-                format: "tflite",
-                variant: "flatbuffer",
-                location: file.path().to_vec(),
-                file: file.path().to_vec(),
-                evidence: format!(
-                    "`{}` holds a model of TensorFlow Lite (`TFL3` at byte 4)",
-                    show_bytes(file.path())
-                ),
-                warnings: Vec::new(),
-                claims: Vec::new(),
-            });
+            found.push(Candidate::in_file(
+                "tflite",
+                "flatbuffer",
+                file,
+                "holds a model of TensorFlow Lite (`TFL3` at byte 4)",
+            ));
         }
         Ok(found)
     }
@@ -64,11 +58,11 @@ impl Format for TfLite {
     }
 
     fn expects(&self, name: &[u8]) -> bool {
-        name.to_ascii_lowercase().ends_with(b".tflite")
+        ends_in(name, &[".tflite"])
     }
 
     fn role(&self, path: &[u8]) -> Option<Role> {
-        file_name(path).to_ascii_lowercase().ends_with(b".tflite").then_some(Role::Weights)
+        ends_in(path, &[".tflite"]).then_some(Role::Weights)
     }
 }
 

@@ -10,9 +10,9 @@ mod json;
 
 use std::collections::BTreeMap;
 
-use crate::error::{Result, show_bytes};
+use crate::error::Result;
 use crate::model::format::pickled::{self, Inner};
-use crate::model::format::{Candidate, Folder, Format, Reading, Role, file_name};
+use crate::model::format::{Candidate, Folder, Format, Reading, Role, ends_in};
 use crate::model::pickle::{Id, Stored};
 use crate::model::tree::Tree;
 
@@ -63,29 +63,17 @@ impl Format for CatBoost {
             } else {
                 continue;
             };
-            found.push(Candidate {
-                format: "catboost",
-                variant,
-                location: file.path().to_vec(),
-                file: file.path().to_vec(),
-                evidence: format!("`{}` holds {what}", show_bytes(file.path())),
-                warnings: Vec::new(),
-                claims: Vec::new(),
-            });
+            found.push(Candidate::in_file("catboost", variant, file, format_args!("holds {what}")));
         }
         Ok(found)
     }
 
     fn read(&self, tree: &Tree, candidate: &Candidate, budget: u64) -> Result<Reading> {
-        let mut reading = Reading::default();
         let content = tree.open(&candidate.file)?;
         if candidate.variant == pickled::VARIANT {
-            let stored = pickled::open(&content, &candidate.file, budget, &mut reading)?;
-            if let Some(root) = stored.pickle().root() {
-                read_pickled(&stored, root, &mut reading)?;
-            }
-            return Ok(reading);
+            return pickled::read(&content, &candidate.file, budget, read_pickled);
         }
+        let mut reading = Reading::default();
         reading.fact("serialization", candidate.variant);
         let model = if candidate.variant == "json" {
             json::read(&content, &mut reading)?
@@ -97,11 +85,11 @@ impl Format for CatBoost {
     }
 
     fn expects(&self, name: &[u8]) -> bool {
-        name.to_ascii_lowercase().ends_with(b".cbm")
+        ends_in(name, &[".cbm"])
     }
 
     fn role(&self, path: &[u8]) -> Option<Role> {
-        file_name(path).to_ascii_lowercase().ends_with(b".cbm").then_some(Role::Weights)
+        ends_in(path, &[".cbm"]).then_some(Role::Weights)
     }
 }
 

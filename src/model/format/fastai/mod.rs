@@ -48,15 +48,7 @@ impl Format for Fastai {
             } else {
                 continue;
             };
-            found.push(Candidate {
-                format: "fastai",
-                variant,
-                location: file.path().to_vec(),
-                file: file.path().to_vec(),
-                evidence: format!("`{}` {what}", show_bytes(file.path())),
-                warnings: Vec::new(),
-                claims: Vec::new(),
-            });
+            found.push(Candidate::in_file("fastai", variant, file, what));
         }
         Ok(found)
     }
@@ -93,11 +85,6 @@ impl Format for Fastai {
             learner::read(pickle, root, &mut reading);
         }
         Ok(reading)
-    }
-
-    fn expects(&self, name: &[u8]) -> bool {
-        let _ = name;
-        false
     }
 }
 

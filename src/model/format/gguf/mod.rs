@@ -6,12 +6,12 @@
 mod file;
 mod types;
 
-use crate::error::{Result, show_bytes};
-use crate::model::format::{Candidate, Folder, Format, Reading, Severity, shards};
+use crate::error::Result;
+use crate::model::format::{Candidate, Folder, Format, Reading, Severity, ends_in, shards};
 use crate::model::tree::Tree;
 
 /// How the names of the files end.
-const EXTENSION: &[u8] = b".gguf";
+const EXTENSION: &str = ".gguf";
 
 /// The format of GGUF.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ impl Format for Gguf {
     }
 
     fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>> {
-        let groups = shards::groups(folder, EXTENSION);
+        let groups = shards::groups(folder, EXTENSION.as_bytes());
         let mut found = Vec::new();
         let mut projectors = Vec::new();
         for file in folder.files() {
@@ -34,15 +34,7 @@ impl Format for Gguf {
             if file.name().starts_with(b"mmproj") {
                 projectors.push(file.path().to_vec());
             }
-            let mut candidate = Candidate {
-                format: "gguf",
-                variant: "file",
-                location: file.path().to_vec(),
-                file: file.path().to_vec(),
-                evidence: format!("`{}` begins with `GGUF`", show_bytes(file.path())),
-                warnings: Vec::new(),
-                claims: Vec::new(),
-            };
+            let mut candidate = Candidate::in_file("gguf", "file", file, "begins with `GGUF`");
             shards::gather(&groups, &mut candidate);
             found.push(candidate);
         }
@@ -83,7 +75,7 @@ impl Format for Gguf {
     }
 
     fn expects(&self, name: &[u8]) -> bool {
-        name.to_ascii_lowercase().ends_with(EXTENSION)
+        ends_in(name, &[EXTENSION])
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::{Contract, DType, Known, Signature, Tensor};
 use crate::model::format::{
-    Candidate, File, Folder, Format, MAX_ENTRIES, Reading, Role, Severity, file_name, join,
+    Candidate, File, Folder, Format, MAX_ENTRIES, Reading, Role, Severity, ends_in, file_name, join,
 };
 use crate::model::pull::{Json, Pull, Stream};
 use crate::model::tree::Tree;
@@ -134,7 +134,7 @@ impl Format for H2o {
     }
 
     fn expects(&self, name: &[u8]) -> bool {
-        name.to_ascii_lowercase().ends_with(b".mojo")
+        ends_in(name, &[".mojo"])
     }
 
     fn role(&self, path: &[u8]) -> Option<Role> {

@@ -21,7 +21,9 @@ use serde_json::Value;
 
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::{Contract, DType, Known, Provenance, Signature, Tensor};
-use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, Severity, file_name, join};
+use crate::model::format::{
+    Candidate, File, Folder, Format, Reading, Role, Severity, ends_in, file_name, join,
+};
 use crate::model::hdf5;
 use crate::model::pb::Source;
 use crate::model::tree::{Tree, folder_of};
@@ -56,15 +58,7 @@ impl Format for Keras {
                 continue;
             }
             let Some((variant, what)) = recognise(file)? else { continue };
-            found.push(Candidate {
-                format: "keras",
-                variant,
-                location: file.path().to_vec(),
-                file: file.path().to_vec(),
-                evidence: format!("`{}` holds {what}", show_bytes(file.path())),
-                warnings: Vec::new(),
-                claims: Vec::new(),
-            });
+            found.push(Candidate::in_file("keras", variant, file, format_args!("holds {what}")));
         }
         claim(&mut found);
         Ok(found)
@@ -92,15 +86,12 @@ impl Format for Keras {
 
     fn expects(&self, name: &[u8]) -> bool {
         // Data sets are HDF5 too, so that its extension alone says nothing.
-        let name = name.to_ascii_lowercase();
-        name.ends_with(b".keras")
-            || name.ends_with(b".weights.h5")
-            || matches!(&name[..], b"model.h5" | b"model.hdf5")
+        ends_in(name, &[".keras", ".weights.h5"])
+            || [&b"model.h5"[..], b"model.hdf5"].iter().any(|n| name.eq_ignore_ascii_case(n))
     }
 
     fn role(&self, path: &[u8]) -> Option<Role> {
-        let name = file_name(path).to_ascii_lowercase();
-        [&b".keras"[..], b".h5", b".hdf5"].iter().any(|e| name.ends_with(e)).then_some(Role::Weights)
+        ends_in(path, &[".keras", ".h5", ".hdf5"]).then_some(Role::Weights)
     }
 }
 

@@ -8,7 +8,7 @@
 pub(super) mod pickled;
 mod text;
 
-use crate::error::{Result, show_bytes};
+use crate::error::Result;
 use crate::model::contract::{Contract, DType};
 use crate::model::format::pickled as pickles;
 use crate::model::format::rows::{self, Matrix};
@@ -32,41 +32,27 @@ impl Format for LightGbm {
             if !text::looks_like(file.head()?) {
                 continue;
             }
-            found.push(Candidate {
-                format: "lightgbm",
-                variant: "text",
-                location: file.path().to_vec(),
-                file: file.path().to_vec(),
-                evidence: format!(
-                    "`{}` holds a model of LightGBM (`tree`, `max_feature_idx`)",
-                    show_bytes(file.path())
-                ),
-                warnings: Vec::new(),
-                claims: Vec::new(),
-            });
+            found.push(Candidate::in_file(
+                "lightgbm",
+                "text",
+                file,
+                "holds a model of LightGBM (`tree`, `max_feature_idx`)",
+            ));
         }
         Ok(found)
     }
 
     fn read(&self, tree: &Tree, candidate: &Candidate, budget: u64) -> Result<Reading> {
-        let mut reading = Reading::default();
         let content = tree.open(&candidate.file)?;
         if candidate.variant == pickles::VARIANT {
-            let stored = pickles::open(&content, &candidate.file, budget, &mut reading)?;
-            if let Some(root) = stored.pickle().root() {
-                pickled::read(&stored, root, &mut reading)?;
-            }
-            return Ok(reading);
+            return pickles::read(&content, &candidate.file, budget, pickled::read);
         }
+        let mut reading = Reading::default();
         reading.fact("serialization", "text");
         let header = text::read(&content, budget)?;
         facts(&header, &mut reading);
         reading.contract = Some(contract(&header));
         Ok(reading)
-    }
-
-    fn expects(&self, _name: &[u8]) -> bool {
-        false
     }
 }
 

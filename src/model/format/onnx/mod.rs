@@ -14,7 +14,7 @@ pub(crate) mod types;
 
 use crate::error::{Result, show_bytes};
 use crate::model::contract::{Contract, Known, Signature, Tensor};
-use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, Severity, file_name};
+use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, Severity, ends_in};
 use crate::model::pb::{Input, Message, Source, Value};
 use crate::model::tree::Tree;
 
@@ -38,15 +38,7 @@ impl Format for Onnx {
         let mut found = Vec::new();
         for file in folder.files() {
             let Some((variant, what)) = recognise(file)? else { continue };
-            found.push(Candidate {
-                format: "onnx",
-                variant,
-                location: file.path().to_vec(),
-                file: file.path().to_vec(),
-                evidence: format!("`{}` holds {what}", show_bytes(file.path())),
-                warnings: Vec::new(),
-                claims: Vec::new(),
-            });
+            found.push(Candidate::in_file("onnx", variant, file, format_args!("holds {what}")));
         }
         Ok(found)
     }
@@ -73,15 +65,11 @@ impl Format for Onnx {
     }
 
     fn expects(&self, name: &[u8]) -> bool {
-        [&b".onnx"[..], b".ort"].iter().any(|e| name.to_ascii_lowercase().ends_with(e))
+        ends_in(name, &[".onnx", ".ort"])
     }
 
     fn role(&self, path: &[u8]) -> Option<Role> {
-        let name = file_name(path).to_ascii_lowercase();
-        [&b".onnx"[..], b".onnx.data", b".onnx_data", b".ort"]
-            .iter()
-            .any(|e| name.ends_with(e))
-            .then_some(Role::Weights)
+        ends_in(path, &[".onnx", ".onnx.data", ".onnx_data", ".ort"]).then_some(Role::Weights)
     }
 }
 

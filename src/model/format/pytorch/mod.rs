@@ -23,7 +23,7 @@ mod tests;
 
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::format::{
-    Candidate, File, Folder, Format, Reading, Role, Severity, Weight, fastai, file_name,
+    Candidate, File, Folder, Format, Reading, Role, Severity, Weight, ends_in, fastai,
 };
 use crate::model::pb::Source;
 use crate::model::pickle::{self, Allow, Limits};
@@ -50,15 +50,7 @@ impl Format for PyTorch {
         let mut found = Vec::new();
         for file in folder.files() {
             let Some((variant, what)) = recognise(file)? else { continue };
-            found.push(Candidate {
-                format: "pytorch",
-                variant,
-                location: file.path().to_vec(),
-                file: file.path().to_vec(),
-                evidence: format!("`{}` {what}", show_bytes(file.path())),
-                warnings: Vec::new(),
-                claims: Vec::new(),
-            });
+            found.push(Candidate::in_file("pytorch", variant, file, what));
         }
         Ok(found)
     }
@@ -116,13 +108,11 @@ impl Format for PyTorch {
     }
 
     fn expects(&self, name: &[u8]) -> bool {
-        let name = name.to_ascii_lowercase();
-        [&b".pt"[..], b".pth", b".pt2", b".ptl", b".pte"].iter().any(|e| name.ends_with(e))
+        ends_in(name, &[".pt", ".pth", ".pt2", ".ptl", ".pte"])
     }
 
     fn role(&self, path: &[u8]) -> Option<Role> {
-        let name = file_name(path).to_ascii_lowercase();
-        (self.expects(&name) || name.ends_with(b".mar")).then_some(Role::Weights)
+        (self.expects(path) || ends_in(path, &[".mar"])).then_some(Role::Weights)
     }
 }
 

@@ -5,14 +5,14 @@
 
 mod header;
 
-use crate::error::{Result, show_bytes};
-use crate::model::format::{Candidate, File, Folder, Format, Reading, shards};
+use crate::error::Result;
+use crate::model::format::{Candidate, File, Folder, Format, Reading, ends_in, shards};
 use crate::model::tree::Tree;
 
 pub(crate) use header::read as read_header;
 
 /// How the names of the files end.
-const EXTENSION: &[u8] = b".safetensors";
+const EXTENSION: &str = ".safetensors";
 
 /// The format of safetensors.
 #[derive(Clone, Copy, Debug)]
@@ -24,21 +24,14 @@ impl Format for SafeTensors {
     }
 
     fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>> {
-        let groups = shards::groups(folder, EXTENSION);
+        let groups = shards::groups(folder, EXTENSION.as_bytes());
         let mut found = Vec::new();
         for file in folder.files() {
             if !looks_like(file)? {
                 continue;
             }
-            let mut candidate = Candidate {
-                format: "safetensors",
-                variant: "file",
-                location: file.path().to_vec(),
-                file: file.path().to_vec(),
-                evidence: format!("`{}` begins with a header of safetensors", show_bytes(file.path())),
-                warnings: Vec::new(),
-                claims: Vec::new(),
-            };
+            let mut candidate =
+                Candidate::in_file("safetensors", "file", file, "begins with a header of safetensors");
             shards::gather(&groups, &mut candidate);
             found.push(candidate);
         }
@@ -75,7 +68,7 @@ impl Format for SafeTensors {
     }
 
     fn expects(&self, name: &[u8]) -> bool {
-        name.to_ascii_lowercase().ends_with(EXTENSION)
+        ends_in(name, &[EXTENSION])
     }
 }
 
@@ -87,7 +80,7 @@ fn looks_like(file: &File<'_>) -> Result<bool> {
     let head = file.head()?;
     let Some((length, json)) = head.split_first_chunk::<8>() else { return Ok(false) };
     let length = u64::from_le_bytes(*length);
-    let (inner, named) = (json.trim_ascii_start(), file.name().to_ascii_lowercase().ends_with(EXTENSION));
+    let (inner, named) = (json.trim_ascii_start(), ends_in(file.name(), &[EXTENSION]));
     let object =
         json.starts_with(b"{") && matches!(inner[1..].trim_ascii_start().first(), Some(b'"' | b'}') | None);
     let fits = (2..=header::MAX_HEADER).contains(&length) && length <= file.size() - 8;

@@ -13,7 +13,7 @@ mod skops;
 mod state;
 
 use crate::error::{Error, Kind, Result, show_bytes};
-use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, Severity, file_name};
+use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, Severity, ends_in};
 use crate::model::pickle::{self, Allow, Array, Limits, Peek, Read};
 use crate::model::tree::Tree;
 use crate::model::zip::{self, Archive};
@@ -59,15 +59,7 @@ impl Format for Sklearn {
         let mut found = Vec::new();
         for file in folder.files() {
             let Some((variant, what)) = recognise(file)? else { continue };
-            found.push(Candidate {
-                format: "sklearn",
-                variant,
-                location: file.path().to_vec(),
-                file: file.path().to_vec(),
-                evidence: format!("`{}` holds {what}", show_bytes(file.path())),
-                warnings: Vec::new(),
-                claims: Vec::new(),
-            });
+            found.push(Candidate::in_file("sklearn", variant, file, format_args!("holds {what}")));
         }
         Ok(found)
     }
@@ -102,16 +94,11 @@ impl Format for Sklearn {
     }
 
     fn expects(&self, name: &[u8]) -> bool {
-        let name = name.to_ascii_lowercase();
-        name.ends_with(b".skops") || name.ends_with(b".joblib")
+        ends_in(name, &[".skops", ".joblib"])
     }
 
     fn role(&self, path: &[u8]) -> Option<Role> {
-        let name = file_name(path).to_ascii_lowercase();
-        [&b".pkl"[..], b".pickle", b".joblib", b".skops", b".sav", b".z", b".gz"]
-            .iter()
-            .any(|e| name.ends_with(e))
-            .then_some(Role::Weights)
+        ends_in(path, &[".pkl", ".pickle", ".joblib", ".skops", ".sav", ".z", ".gz"]).then_some(Role::Weights)
     }
 }
 

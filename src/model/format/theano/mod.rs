@@ -33,15 +33,7 @@ impl Format for Theano {
         let mut found = Vec::new();
         for file in folder.files() {
             let Some((variant, what)) = file.pickle()?.and_then(recognise) else { continue };
-            found.push(Candidate {
-                format: "theano",
-                variant,
-                location: file.path().to_vec(),
-                file: file.path().to_vec(),
-                evidence: format!("`{}` is a pickle of {what}", show_bytes(file.path())),
-                warnings: Vec::new(),
-                claims: Vec::new(),
-            });
+            found.push(Candidate::in_file("theano", variant, file, format_args!("is a pickle of {what}")));
         }
         Ok(found)
     }

@@ -10,9 +10,9 @@ mod legacy;
 mod model;
 pub(super) mod pickled;
 
-use crate::error::{Result, show_bytes};
+use crate::error::Result;
 use crate::model::format::pickled as pickles;
-use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, file_name};
+use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, ends_in};
 use crate::model::pb::Source;
 use crate::model::pull::{Json, Pull, Stream, Ubj, Value};
 use crate::model::tree::Tree;
@@ -35,29 +35,17 @@ impl Format for XgBoost {
         let mut found = pickles::candidates(folder, "xgboost", "xgboost", "XGBoost")?;
         for file in folder.files() {
             let Some((variant, what)) = recognise(file)? else { continue };
-            found.push(Candidate {
-                format: "xgboost",
-                variant,
-                location: file.path().to_vec(),
-                file: file.path().to_vec(),
-                evidence: format!("`{}` holds {what}", show_bytes(file.path())),
-                warnings: Vec::new(),
-                claims: Vec::new(),
-            });
+            found.push(Candidate::in_file("xgboost", variant, file, format_args!("holds {what}")));
         }
         Ok(found)
     }
 
     fn read(&self, tree: &Tree, candidate: &Candidate, budget: u64) -> Result<Reading> {
-        let mut reading = Reading::default();
         let content = tree.open(&candidate.file)?;
         if candidate.variant == pickles::VARIANT {
-            let stored = pickles::open(&content, &candidate.file, budget, &mut reading)?;
-            if let Some(root) = stored.pickle().root() {
-                pickled::read(&stored, root, &mut reading)?;
-            }
-            return Ok(reading);
+            return pickles::read(&content, &candidate.file, budget, pickled::read);
         }
+        let mut reading = Reading::default();
         reading.fact("serialization", candidate.variant);
         let model = read_booster(&content, &mut reading)?;
         reading.contract = Some(contract::booster(&model));
@@ -65,13 +53,11 @@ impl Format for XgBoost {
     }
 
     fn expects(&self, name: &[u8]) -> bool {
-        let name = name.to_ascii_lowercase();
-        [&b".ubj"[..], b".xgb"].iter().any(|e| name.ends_with(e))
+        ends_in(name, &[".ubj", ".xgb"])
     }
 
     fn role(&self, path: &[u8]) -> Option<Role> {
-        let name = file_name(path).to_ascii_lowercase();
-        [&b".ubj"[..], b".xgb", b".bst", b".model"].iter().any(|e| name.ends_with(e)).then_some(Role::Weights)
+        ends_in(path, &[".ubj", ".xgb", ".bst", ".model"]).then_some(Role::Weights)
     }
 }
 
