@@ -7,6 +7,7 @@ mod mistake;
 mod output;
 mod progress;
 mod report;
+#[cfg(feature = "serve")]
 mod values;
 
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let context = Context::new(&cli.global, matches!(cli.command, Command::Build(_) | Command::Serve(_)));
+    let context = Context::new(&cli.global, cli.command.heeds_signals());
     let result = run(&cli.command, &context);
     context.finish();
     match result {
@@ -47,6 +48,7 @@ fn run(command: &Command, context: &Context) -> Result<()> {
     match command {
         Command::Build(args) => cmd::build::run(args, context),
         Command::Infer(args) => cmd::infer::run(args, context),
+        #[cfg(feature = "serve")]
         Command::Serve(args) => cmd::serve::run(args, context),
         Command::Models(args) => cmd::models::run(args, context),
         Command::Versions(args) => cmd::versions::run(args, context),
