@@ -178,6 +178,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Find the version that a digest or model id belongs to
     Which(WhichArgs),
+    /// Read an image again and hold it against all that is said of it
+    Verify(VerifyArgs),
     /// Print the JSON schema of serving.yaml
     #[command(after_help = "Examples:\n  floe schema")]
     Schema,
@@ -199,7 +201,7 @@ impl Command {
     /// Whether a signal asks it to stop in order, rather than ending it at once.
     pub(crate) fn heeds_signals(&self) -> bool {
         match self {
-            Self::Build(_) => true,
+            Self::Build(_) | Self::Verify(_) => true,
             #[cfg(feature = "serve")]
             Self::Serve(_) => true,
             _ => false,
@@ -408,6 +410,39 @@ pub(crate) struct WhichArgs {
     /// Print a JSON document
     #[arg(long, env = "FLOE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  floe verify churn:3\n  floe verify docker://registry.example/team/churn --json\n  floe verify churn:3 --root /model",
+    after_long_help = concat!(exit_codes!(), "\n\nExamples:\n  floe verify churn:3\n  floe verify churn:3 --root /model\n  floe verify --root /model --model-id 0f1e…")
+)]
+pub(crate) struct VerifyArgs {
+    /// NAME, NAME:7, NAME:v7-…, NAME:ALIAS, NAME@DIGEST, docker://…, oci:…, oci-archive:…
+    #[arg(value_name = "REF", required_unless_present = "root")]
+    pub(crate) reference: Option<String>,
+    /// Pack the files of a running container again, whose `/model` is here, and compare them with REF or with a model id
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// With --root and without REF: the model's name
+    #[arg(hide_short_help = true, long, env = "FLOE_MODEL_NAME", requires = "root", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// With --root and without REF: the model id that the files should have
+    #[arg(hide_short_help = true, long, env = "FLOE_MODEL_ID", requires = "root", value_name = "ID")]
+    pub(crate) model_id: Option<String>,
+    /// With --root: the owner that the files were packed with
+    #[arg(hide_short_help = true, long, env = "FLOE_OWNER", requires = "root", value_name = "UID:GID")]
+    pub(crate) owner: Option<String>,
+    /// With --root: the platform, where the image has several
+    #[arg(hide_short_help = true, long, env = "FLOE_PLATFORM", value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// Print a JSON document
+    #[arg(long, env = "FLOE_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+    /// How many blobs are read at once
+    #[arg(hide_short_help = true, short, long, env = "FLOE_JOBS", value_name = "N")]
+    pub(crate) jobs: Option<usize>,
 }
 
 #[cfg(test)]

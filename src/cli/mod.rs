@@ -3,6 +3,7 @@
 mod args;
 mod cmd;
 mod context;
+mod find;
 mod mistake;
 mod output;
 mod progress;
@@ -54,6 +55,7 @@ fn run(command: &Command, context: &Context) -> Result<()> {
         Command::Versions(args) => cmd::versions::run(args, context),
         Command::Inspect(args) => cmd::inspect::run(args, context),
         Command::Which(args) => cmd::which::run(args, context),
+        Command::Verify(args) => cmd::verify::run(args, context),
         Command::Schema => cmd::schema::run(),
         Command::Completions { shell } => cmd::completions::run(*shell),
         Command::Man { command } => cmd::man::run(command.as_deref()),
