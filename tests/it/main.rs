@@ -4,6 +4,7 @@
 
 mod attached;
 mod cli;
+mod crowd;
 mod embedded;
 mod formats;
 mod golden;
