@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -127,6 +127,31 @@ pub fn write_atomic(path: &Path, bytes: &[u8], sync: bool) -> Result<()> {
 /// Creates a folder and its parents.
 pub fn create_dirs(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).at("create the folder", path)
+}
+
+/// Creates a folder and its parents; those that are new are for this user alone.
+pub fn create_private_dirs(path: &Path) -> Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).at("create the folder", path)
+}
+
+/// Opens a file for reading and appending, creating it for this user alone where it is missing, and
+/// locks it until it is closed; `None` while somebody else has it. A link is not followed.
+pub fn open_own(path: &Path) -> Result<Option<File>> {
+    let flags =
+        i32::try_from((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits()).unwrap_or(0);
+    let file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(path)
+        .at("open", path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(e)) => Err(e).at("lock", path),
+    }
 }
 
 /// The folder that holds a path, `.` for a bare name.

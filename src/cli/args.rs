@@ -144,6 +144,21 @@ pub(crate) struct Global {
     /// The file with logins for registries
     #[arg(hide_short_help = true, long, global = true, env = "FLOE_AUTHFILE", value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,
+    /// How layers go to a registry: one stream, one PUT, chunks that can be resumed, or what it takes
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_UPLOAD", default_value = "auto", value_parser = ["auto", "stream", "whole", "chunked"], value_name = "HOW")]
+    pub(crate) upload: String,
+    /// How often a request to a registry is made again where that may help
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_RETRIES", default_value = "5", value_parser = values::count, value_name = "N")]
+    pub(crate) retries: usize,
+    /// Seconds without a byte after which a connection to a registry counts as dead
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_STALL", default_value = "30", value_parser = values::wait, value_name = "SECONDS")]
+    pub(crate) stall: Duration,
+    /// The folder where unfinished uploads are noted [default: $XDG_CACHE_HOME/floe]
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_CACHE", value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Note nothing for the next run
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_NO_CACHE", value_parser = FalseyValueParser::new())]
+    pub(crate) no_cache: bool,
 }
 
 /// How progress is shown.

@@ -13,7 +13,7 @@ use super::progress::{self, Talk};
 use super::usage;
 use floe::event::{Event, Observe};
 use floe::store::open::Stores;
-use floe::store::registry::{Client, Credentials, Settings};
+use floe::store::registry::{Client, Credentials, Retry, Settings, Timeouts, Uploads, Way};
 use floe::{Kind, Result};
 
 /// Whether colours are shown.
@@ -54,6 +54,10 @@ pub(crate) struct Context {
     store: Option<PathBuf>,
     pub(crate) insecure: Vec<String>,
     pub(crate) authfile: Option<PathBuf>,
+    timeouts: Timeouts,
+    retry: Retry,
+    uploads: Uploads,
+    stop: Arc<AtomicBool>,
 }
 
 impl Context {
@@ -72,7 +76,7 @@ impl Context {
         if heeds_signals {
             watch_signals(&stop);
         }
-        let talk = progress::talk(progress, verbosity, color, stop);
+        let talk = progress::talk(progress, verbosity, color, Arc::clone(&stop));
         Self {
             color,
             progress,
@@ -80,6 +84,10 @@ impl Context {
             store: global.store.clone().or_else(default_store),
             insecure: global.insecure.clone(),
             authfile: global.authfile.clone(),
+            timeouts: Timeouts { stall: global.stall, ..Timeouts::default() },
+            retry: Retry { attempts: u32::try_from(global.retries).unwrap_or(u32::MAX), ..Retry::default() },
+            uploads: uploads(global),
+            stop,
         }
     }
 
@@ -127,7 +135,15 @@ impl Context {
             ));
         }
         let credentials = Credentials::load(&self.auth_files())?;
-        let settings = Settings { insecure: self.insecure.clone(), credentials, ..Settings::default() };
+        let settings = Settings {
+            insecure: self.insecure.clone(),
+            credentials,
+            timeouts: self.timeouts,
+            retry: self.retry,
+            uploads: self.uploads.clone(),
+            stop: Arc::clone(&self.stop),
+            ..Settings::default()
+        };
         Ok(Stores {
             client: Client::new(settings),
             local: self.store.clone(),
@@ -204,6 +220,26 @@ fn default_store() -> Option<PathBuf> {
         .filter(|p| p.is_absolute())
         .or_else(|| path("HOME").map(|h| h.join(".local/share")))?;
     Some(data.join("floe/store"))
+}
+
+/// How layers go to a registry, and where unfinished ones are noted.
+fn uploads(global: &Global) -> Uploads {
+    let way = match global.upload.as_str() {
+        "stream" => Some(Way::Stream),
+        "whole" => Some(Way::Whole),
+        "chunked" => Some(Way::Chunked),
+        _ => None,
+    };
+    let cache = global.cache.clone().or_else(default_cache).filter(|_| !global.no_cache);
+    Uploads { way, journal: cache.map(|c| c.join("uploads")), ..Uploads::default() }
+}
+
+/// `$XDG_CACHE_HOME/floe`, else `~/.cache/floe`.
+fn default_cache() -> Option<PathBuf> {
+    let cache = path("XDG_CACHE_HOME")
+        .filter(|p| p.is_absolute())
+        .or_else(|| path("HOME").map(|h| h.join(".cache")))?;
+    Some(cache.join("floe"))
 }
 
 /// The first Ctrl-C asks the work to stop, the second ends the process at once.

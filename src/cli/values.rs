@@ -38,6 +38,14 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected a time, as in 30s".to_owned())
 }
 
+/// A time that is not 0: what is given no time at all always fails.
+pub(super) fn wait(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        Duration::ZERO => Err("expected a time that is not 0, as in 30".to_owned()),
+        wait => Ok(wait),
+    }
+}
+
 /// A number.
 pub(super) fn count(text: &str) -> Result<usize, String> {
     // More can neither be had nor counted.
