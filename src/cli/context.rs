@@ -176,6 +176,7 @@ impl Context {
     }
 
     /// The model's name and id, as an image gives them to what serves it.
+    #[cfg(feature = "serve")]
     pub(crate) fn served(&self) -> (Option<String>, Option<String>) {
         let text = |name| path(name).map(|v| v.to_string_lossy().into_owned());
         (text("FLOE_MODEL_NAME"), text("FLOE_MODEL_ID"))

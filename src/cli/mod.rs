@@ -3,10 +3,12 @@
 mod args;
 mod cmd;
 mod context;
+mod find;
 mod mistake;
 mod output;
 mod progress;
 mod report;
+#[cfg(feature = "serve")]
 mod values;
 
 use std::process::ExitCode;
@@ -29,7 +31,7 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let context = Context::new(&cli.global, matches!(cli.command, Command::Build(_) | Command::Serve(_)));
+    let context = Context::new(&cli.global, cli.command.heeds_signals());
     let result = run(&cli.command, &context);
     context.finish();
     match result {
@@ -47,11 +49,13 @@ fn run(command: &Command, context: &Context) -> Result<()> {
     match command {
         Command::Build(args) => cmd::build::run(args, context),
         Command::Infer(args) => cmd::infer::run(args, context),
+        #[cfg(feature = "serve")]
         Command::Serve(args) => cmd::serve::run(args, context),
         Command::Models(args) => cmd::models::run(args, context),
         Command::Versions(args) => cmd::versions::run(args, context),
         Command::Inspect(args) => cmd::inspect::run(args, context),
         Command::Which(args) => cmd::which::run(args, context),
+        Command::Verify(args) => cmd::verify::run(args, context),
         Command::Schema => cmd::schema::run(),
         Command::Completions { shell } => cmd::completions::run(*shell),
         Command::Man { command } => cmd::man::run(command.as_deref()),

@@ -20,4 +20,5 @@ mod serving;
 mod stores;
 mod support;
 mod traffic;
+mod verify;
 mod versions;

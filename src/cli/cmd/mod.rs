@@ -7,6 +7,8 @@ pub(super) mod inspect;
 pub(super) mod man;
 pub(super) mod models;
 pub(super) mod schema;
+#[cfg(feature = "serve")]
 pub(super) mod serve;
+pub(super) mod verify;
 pub(super) mod versions;
 pub(super) mod which;
