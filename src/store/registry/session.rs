@@ -146,25 +146,26 @@ impl Job<'_> {
             }
             Told::Other(_) => {}
         }
-        let told = self.status(&next)?;
-        if let Some(true) = told.as_ref().map(|s| s.at == sent) {
-            return Ok(Session { least: session.least, ..told.unwrap_or(next) });
+        // The status is the registry's second word, and counts more than the first: all that came, or less.
+        match self.status(&next)? {
+            Some(told) if told.at > session.at && told.at <= sent => return Ok(told),
+            _ if self.strange => {}
+            told => {
+                self.strange = true;
+                self.open = told.filter(|s| s.at <= sent);
+                return Err(self.loses(sent));
+            }
         }
-        if self.strange {
-            // The same again: a habit of this registry, not an accident. The digest will tell.
-            self.unsure = true;
-            return Ok(next);
-        }
-        self.strange = true;
-        let have = told.as_ref().map_or_else(|| "something else".to_owned(), |s| format!("{} bytes", s.at));
-        self.open = told.filter(|s| s.at < sent);
-        Err(Failure::after(
-            Error::new(
-                Kind::Network,
-                format!("`{}` has {have} where {sent} bytes were sent", self.registry.place()),
-            )
-            .hint("the registry, or a proxy before it, loses data; try again"),
-        ))
+        // The same again: a habit of this registry, not an accident. The digest will tell.
+        self.unsure = true;
+        Ok(next)
+    }
+
+    /// The failure where a registry has other bytes than those that were sent.
+    pub(super) fn loses(&self, sent: u64) -> Failure {
+        let message = format!("`{}` does not have the {sent} bytes that were sent", self.registry.place());
+        let hint = "the registry, or a proxy before it, loses data; try again";
+        Failure::after(Error::new(Kind::Network, message).hint(hint))
     }
 
     /// The error for an answer that is not the one hoped for.

@@ -450,6 +450,9 @@ impl<'a> Job<'a> {
         }
         let next = self.confirm(session, body.bytes, &body.reply)?;
         self.open = Some(next.clone());
+        if next.at < body.bytes {
+            return Err(self.loses(body.bytes));
+        }
         self.commit(&next.url)
     }
 

@@ -130,7 +130,8 @@ fn a_cut_stream_goes_on_in_chunks_where_its_session_lives() {
     let log = registry.log();
     assert!(uploaded(&log) < SIZE + CHUNK, "{} of {SIZE}", uploaded(&log));
     let ranges: Vec<_> = log.iter().filter_map(|e| e.headers.get("content-range")).collect();
-    assert!(ranges[0].starts_with("30"), "it goes on behind what was cut: {ranges:?}");
+    let start: u64 = ranges[0].split('-').next().unwrap().parse().unwrap();
+    assert!(start >= 3_000_000, "it goes on behind what was cut: {ranges:?}");
     // A cut is an accident: the next blob is one stream again.
     registry.forget();
     to.ingest(&Weights::new(bytes(8, LARGE)), &Quiet).unwrap();

@@ -114,7 +114,7 @@ fn rows() -> Vec<Row> {
         row("502 on the last PUT", &[status("PUT", "/uploads/", 502, 1)], Nothing, Nothing),
         row("500 on manifests", &[status("PUT", "/manifests/", 500, 2)], Nothing, Nothing),
         row("every 5th is 500", &[Switch::EveryNth { n: 5, status: 500 }], Blobs(2), Chunks(8)),
-        row("every 3rd is 503", &[Switch::EveryNth { n: 3, status: 503 }], Blobs(3), Chunks(20)),
+        row("every 4th is 503", &[Switch::EveryNth { n: 4, status: 503 }], Blobs(3), Chunks(12)),
         row("lost reply of a blob", &[lost("PUT", "/uploads/")], Nothing, Nothing),
         row("lost reply of a manifest", &[lost("PUT", "/manifests/")], Nothing, Nothing),
         row("lost reply of a POST", &[lost("POST", "")], Nothing, Nothing),
@@ -269,7 +269,9 @@ fn combination(random: &mut Random) -> Vec<Switch> {
             0 | 1 => status(method, "", statuses[random.below(6) as usize], count),
             2 => Switch::LostReply { method, path: "", count },
             3 | 4 => Switch::CutUpload { after: 1 + random.below(LARGE as u64), count },
-            5 => Switch::FlipUpload { count: 1 },
+            // Damaged content is sent once more, and not twice.
+            5 if !switches.contains(&Switch::FlipUpload { count: 1 }) => Switch::FlipUpload { count: 1 },
+            5 => Switch::NoStatus,
             6 => Switch::LostSession { count },
             7 => Switch::NoDigestHeader,
             8 => {

@@ -441,7 +441,7 @@ impl Core {
             "GET" => state.status(request, repo, id, base),
             "PATCH" => state.patch(request, repo, id, taken, base),
             "PUT" => state.commit(request, repo, id, taken),
-            "DELETE" => Answer::new(204),
+            "DELETE" => state.cancel(id),
             _ => error(405, "UNSUPPORTED", "no such method"),
         })
     }

@@ -261,7 +261,7 @@ impl State {
         let Some(key) = self.session(request, repo, id) else { return unknown() };
         let ecr = self.on(&Switch::Ecr201StaleRange);
         let drops = self.on(&Switch::DropsLaterChunks);
-        let in_order = !self.on(&Switch::OutOfOrder);
+        let in_order = !drops && !self.on(&Switch::OutOfOrder);
         let of_chunk = self.on(&Switch::RangeOfChunk);
         let least = self.any(|s| match s {
             Switch::MinChunk(least) => Some(*least),
@@ -304,6 +304,11 @@ impl State {
         }
         let (status, range) = if ecr { (201, "0-0".to_owned()) } else { (202, range) };
         Answer::new(status).with("Location", location).with("Range", range)
+    }
+
+    pub(super) fn cancel(&mut self, id: &str) -> Answer {
+        let known = id.parse().is_ok_and(|id| self.sessions.remove(&id).is_some());
+        if known { Answer::new(204) } else { error(404, "BLOB_UPLOAD_UNKNOWN", "no such upload") }
     }
 
     pub(super) fn commit(&mut self, request: &Request, repo: &str, id: &str, taken: Taken) -> Answer {
