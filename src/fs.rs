@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -129,6 +129,31 @@ pub fn create_dirs(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).at("create the folder", path)
 }
 
+/// Creates a folder and its parents; those that are new are for this user alone.
+pub fn create_private_dirs(path: &Path) -> Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).at("create the folder", path)
+}
+
+/// Opens a file for reading and appending, creating it for this user alone where it is missing, and
+/// locks it until it is closed; `None` while somebody else has it. A link is not followed.
+pub fn open_own(path: &Path) -> Result<Option<File>> {
+    let flags =
+        i32::try_from((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits()).unwrap_or(0);
+    let file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(path)
+        .at("open", path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(e)) => Err(e).at("lock", path),
+    }
+}
+
 /// The folder that holds a path, `.` for a bare name.
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {
@@ -147,6 +172,39 @@ impl Lock {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).at("open", path)?;
         file.lock().at("lock", path)?;
         Ok(Self(file))
+    }
+}
+
+/// Whether a folder lies on a network file system, or on one that a program makes up (FUSE): there, times
+/// and inode numbers need not tell whether a file changed. The numbers are those of `statfs(2)`.
+pub fn is_remote(folder: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        /// NFS, SMB, SMB2, CIFS, FUSE, Ceph, 9p, AFS, Coda, NCP, Lustre, GPFS, OCFS2, GFS2.
+        const REMOTE: [u32; 14] = [
+            0x6969,
+            0x517b,
+            0xfe53_4d42,
+            0xff53_4d42,
+            0x6573_5546,
+            0x00c3_6400,
+            0x0102_1997,
+            0x5346_414f,
+            0x7375_7245,
+            0x564c,
+            0x0bd0_0bd0,
+            0x4750_4653,
+            0x7461_636f,
+            0x0116_1970,
+        ];
+        // Only the low half of the number is defined on every machine.
+        let kind = rustix::fs::statfs(folder).map(|s| s.f_type as u32);
+        !matches!(kind, Ok(kind) if !REMOTE.contains(&kind))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = folder;
+        false
     }
 }
 

@@ -19,12 +19,14 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::blob::Packed;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observe, checkpoint};
 use crate::image::{self, Image, ModelId};
 use crate::model::format::Detection;
 use crate::oci::document::Document;
-use crate::oci::{Descriptor, Digest, Platform};
+use crate::oci::{Digest, Platform};
+use crate::pack::cache::Cache;
 use crate::plan::{Compression, Owner, Plan};
 use crate::runtimes;
 use crate::store::location::Location;
@@ -89,6 +91,8 @@ pub struct Options {
     pub newest: u64,
     /// Threads for hashing and compressing.
     pub jobs: usize,
+    /// What earlier builds found out about layers; `None` to read everything anew.
+    pub cache: Option<Cache>,
     /// Static programs of floe that the base `floe` is made of, by platform.
     pub programs: BTreeMap<Platform, PathBuf>,
     /// The running program, where it is floe and runs on Linux: it serves this machine's platform.
@@ -224,6 +228,17 @@ pub struct BuiltLayer {
     pub media_type: Option<String>,
 }
 
+impl BuiltLayer {
+    /// Tells what is known of the stored form.
+    fn fill(&mut self, packed: Option<&Packed>) {
+        let Some(Packed { descriptor, diff_id }) = packed else { return };
+        self.digest = Some(descriptor.digest);
+        self.size = Some(descriptor.size);
+        self.media_type = Some(descriptor.media_type.clone());
+        self.diff_id = Some(diff_id.0);
+    }
+}
+
 /// Builds every model of the input.
 ///
 /// # Errors
@@ -264,10 +279,7 @@ pub fn build(options: &Options, around: &Surroundings<'_>) -> Result<Vec<Built>>
         let targets = target::open(targets, &model.repository, around)?;
         let recipes = pack::recipes(model, plan, &targets, options)?;
         pack::preflight(&recipes, &targets, see)?;
-        // First what comes from outside: a base that is damaged is found before anything of the model
-        // is stored.
-        pack::base_layers(base, &targets, options, see)?;
-        let layers = pack::layers(&recipes, &targets, see)?;
+        let layers = pack::store(base, &recipes, &targets, options, see)?;
         let (images, top) = assemble(base, plan, &layers)?;
         target::store(&targets, &images, &top, see)?;
         let facts = attach::facts(model.detection.as_ref(), &top.descriptor);
@@ -296,7 +308,16 @@ fn rehearse(
     see: &dyn Observe,
 ) -> Result<Built> {
     if options.mode == Mode::Plan {
-        return Ok(answer(model, base, plan, None, Vec::new(), true));
+        let known = pack::remembered(model, plan, options);
+        let Some(layers) = known.iter().cloned().collect::<Option<Vec<_>>>() else {
+            let mut built = answer(model, base, plan, None, Vec::new(), true);
+            for (layer, known) in built.layers.iter_mut().zip(known) {
+                layer.fill(known.as_ref().map(|k| &k.packed));
+            }
+            return Ok(built);
+        };
+        let (images, top) = assemble(base, plan, &layers)?;
+        return Ok(answer(model, base, plan, Some((&images, &top, &layers)), Vec::new(), true));
     }
     let layers = pack::layers(&pack::recipes(model, plan, &[], options)?, &[], see)?;
     let (images, top) = assemble(base, plan, &layers)?;
@@ -323,19 +344,22 @@ fn answer(
     with_plan: bool,
 ) -> Built {
     let packed = |i: usize| made.and_then(|(_, _, layers)| layers.get(i)).map(|l| &l.packed);
-    let stored = |i: usize| packed(i).map(|p| -> &Descriptor { &p.descriptor });
     let layers = plan
         .layers
         .iter()
         .enumerate()
-        .map(|(i, l)| BuiltLayer {
-            role: l.role.clone(),
-            files: l.files(),
-            bytes: l.size(),
-            digest: stored(i).map(|d| d.digest),
-            size: stored(i).map(|d| d.size),
-            diff_id: packed(i).map(|p| p.diff_id.0),
-            media_type: stored(i).map(|d| d.media_type.clone()),
+        .map(|(i, l)| {
+            let mut built = BuiltLayer {
+                role: l.role.clone(),
+                files: l.files(),
+                bytes: l.size(),
+                digest: None,
+                size: None,
+                diff_id: None,
+                media_type: None,
+            };
+            built.fill(packed(i));
+            built
         })
         .collect();
     Built {

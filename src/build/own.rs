@@ -72,7 +72,7 @@ pub(super) fn open(programs: &mut Programs, options: &Options, see: &dyn Observe
             Some(known) => Arc::clone(known),
             None => {
                 let threads = options.jobs.clamp(1, MAX_THREADS);
-                let packed = Arc::new(Program::pack(path, platform, threads, see)?);
+                let packed = Arc::new(Program::pack(path, platform, threads, options.cache.as_ref(), see)?);
                 programs.0.insert(platform.clone(), Arc::clone(&packed));
                 packed
             }

@@ -7,49 +7,82 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use super::Options;
 use super::base::Opened;
 use super::prepare::Prepared;
 use super::target::Target;
+use crate::blob::codec::Codec;
 use crate::blob::tee::{Drain, tee};
 use crate::blob::{Packed, Recipe};
 use crate::error::{Error, Kind, Result};
-use crate::event::Observe;
+use crate::event::{Event, Observe};
 use crate::image;
+use crate::pack::cache::{Cache, Key};
 use crate::pack::{Known, Layer, hash};
-use crate::plan::Plan;
+use crate::plan::{LayerPlan, Plan};
 use crate::store::{Expected, Presence};
 
 /// The most threads that compress one layer; each keeps a few blocks in memory.
 const MAX_THREADS: usize = 8;
 
+/// A layer that is ready to be made.
+struct Ready<'a> {
+    recipe: Layer<'a>,
+    /// By what it is remembered.
+    key: Option<Key>,
+    /// What is remembered of it.
+    known: Option<Packed>,
+}
+
 /// The layers of a plan, ready to be made.
 pub(super) struct Recipes<'a> {
-    all: Vec<Layer<'a>>,
+    all: Vec<Ready<'a>>,
+    cache: Option<&'a Cache>,
     /// How many are made at once.
     workers: usize,
     /// Whether they have to arrive in their order.
     ordered: bool,
 }
 
-/// How every layer of the plan is made. Samples content where the plan leaves the codec open.
+/// How every layer of the plan is made. Samples content where the plan leaves the codec open and nothing is
+/// remembered.
 pub(super) fn recipes<'a>(
     model: &'a Prepared,
     plan: &'a Plan,
     targets: &[Target<'_>],
-    options: &Options,
+    options: &'a Options,
 ) -> Result<Recipes<'a>> {
     let ordered = targets.iter().any(|t| t.sink().ordered());
     let workers = if ordered { 1 } else { options.jobs.min(plan.layers.len()).max(1) };
     // All threads together are as many as were asked for, and so is the memory.
     let threads = (options.jobs / workers).clamp(1, MAX_THREADS);
-    let all = plan
-        .layers
+    let cache = options.cache.as_ref();
+    let ready = |layer: &'a LayerPlan| {
+        let key = cache.and_then(|c| c.layer(layer, &model.tree, plan.owner));
+        let known = cache.zip(key.as_ref()).and_then(|(c, k)| c.get(k));
+        let codec = known.as_ref().and_then(|k| Codec::of(&k.descriptor.media_type));
+        let recipe = match codec {
+            Some(codec) => Layer::with_codec(layer, &model.tree, plan.owner, threads, codec),
+            None => Layer::new(layer, &model.tree, plan.owner, threads)?,
+        };
+        Ok(Ready { recipe, key, known: known.filter(|_| codec.is_some()) })
+    };
+    let all = plan.layers.iter().map(ready).collect::<Result<Vec<_>>>()?;
+    Ok(Recipes { all, cache, workers, ordered })
+}
+
+/// What is remembered of the layers of a plan, without a look at their content.
+pub(super) fn remembered(model: &Prepared, plan: &Plan, options: &Options) -> Vec<Option<image::Layer>> {
+    let cache = options.cache.as_ref();
+    plan.layers
         .iter()
-        .map(|l| Layer::new(l, &model.tree, plan.owner, threads))
-        .collect::<Result<Vec<_>>>()?;
-    Ok(Recipes { all, workers, ordered })
+        .map(|layer| {
+            let packed = cache.and_then(|c| c.get(&c.layer(layer, &model.tree, plan.owner)?))?;
+            Some(image::Layer { packed, role: layer.role.clone(), title: layer.title() })
+        })
+        .collect()
 }
 
 /// Asks every destination whether it would take the layers, before a byte is sent.
@@ -57,12 +90,62 @@ pub(super) fn preflight(recipes: &Recipes<'_>, targets: &[Target<'_>], see: &dyn
     let expected: Vec<Expected> = recipes
         .all
         .iter()
-        .map(|recipe| {
+        .map(|Ready { recipe, .. }| {
             let (exact, size) = recipe.size().map_or((false, recipe.work()), |size| (true, size));
             Expected { title: recipe.title(), size, exact }
         })
         .collect();
     targets.iter().try_for_each(|t| t.sink().preflight(&expected, &t.toward(see)))
+}
+
+/// Stores the layers of the base and those of the model, at the same time where their order does not show.
+pub(super) fn store(
+    base: &Opened,
+    recipes: &Recipes<'_>,
+    targets: &[Target<'_>],
+    options: &Options,
+    see: &dyn Observe,
+) -> Result<Vec<image::Layer>> {
+    if recipes.ordered {
+        base_layers(base, targets, options, see)?;
+        return layers(recipes, targets, see);
+    }
+    let see = Together { see, failed: AtomicBool::new(false) };
+    let (below, ours) = std::thread::scope(|scope| {
+        let below = scope.spawn(|| see.heed(base_layers(base, targets, options, &see)));
+        let ours = see.heed(layers(recipes, targets, &see));
+        (below.join(), ours)
+    });
+    let below = below.unwrap_or_else(|_| Err(Error::new(Kind::Bug, "the thread that stores the base died")));
+    match (below, ours) {
+        (Ok(()), ours) => ours,
+        // One of them stopped because of the other.
+        (Err(e), Err(first)) if e.kind() == Kind::Interrupted => Err(first),
+        (Err(e), _) => Err(e),
+    }
+}
+
+/// Lets what is done at the same time stop when a part of it has failed.
+struct Together<'a> {
+    see: &'a dyn Observe,
+    failed: AtomicBool,
+}
+
+impl Together<'_> {
+    fn heed<T>(&self, result: Result<T>) -> Result<T> {
+        self.failed.fetch_or(result.is_err(), Ordering::Relaxed);
+        result
+    }
+}
+
+impl Observe for Together<'_> {
+    fn on(&self, event: Event) {
+        self.see.on(event);
+    }
+
+    fn stop(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) || self.see.stop()
+    }
 }
 
 /// Packs every layer into every destination.
@@ -71,17 +154,17 @@ pub(super) fn layers(
     targets: &[Target<'_>],
     see: &dyn Observe,
 ) -> Result<Vec<image::Layer>> {
-    let Recipes { all, workers, ordered } = recipes;
+    let Recipes { all, cache, workers, ordered } = recipes;
     // Biggest first, so that the last thread to finish has little left; ties by place.
     let mut order: Vec<usize> = (0..all.len()).collect();
     if !ordered {
-        order.sort_by_key(|i| (std::cmp::Reverse(all[*i].work()), *i));
+        order.sort_by_key(|i| (std::cmp::Reverse(all[*i].recipe.work()), *i));
     }
-    let packed = in_parallel(&order, *workers, |i| one(&all[i], targets, see))?;
+    let packed = in_parallel(&order, *workers, |i| remembering(&all[i], *cache, targets, see))?;
     Ok(packed
         .into_iter()
         .zip(all)
-        .map(|(packed, recipe)| image::Layer {
+        .map(|(packed, Ready { recipe, .. })| image::Layer {
             packed,
             role: recipe.role().to_owned(),
             title: recipe.title(),
@@ -89,17 +172,51 @@ pub(super) fn layers(
         .collect())
 }
 
-/// One layer into every destination.
-fn one(recipe: &Layer<'_>, targets: &[Target<'_>], see: &dyn Observe) -> Result<Packed> {
-    if targets.is_empty() {
-        return hash(recipe, see);
+/// One layer into every destination, by what is remembered of it where something is.
+fn remembering(
+    ready: &Ready<'_>,
+    cache: Option<&Cache>,
+    targets: &[Target<'_>],
+    see: &dyn Observe,
+) -> Result<Packed> {
+    let Ready { recipe, key, known } = ready;
+    if let Some(packed) = known {
+        match one(recipe, Some(packed.clone()), targets, see) {
+            // What is sent is verified: the memory was wrong, whatever the stamps of the files say.
+            Err(e) if e.kind() == Kind::Integrity => {
+                if let Some((cache, key)) = cache.zip(key.as_ref()) {
+                    cache.forget(key);
+                }
+            }
+            done => return done,
+        }
     }
-    if targets.iter().all(|t| !t.known) {
+    let begun = SystemTime::now();
+    let packed = one(recipe, None, targets, see)?;
+    if let Some((cache, key)) = cache.zip(key.as_ref())
+        && let Err(e) = cache.put(key, &packed, begun)
+    {
+        see.on(Event::Note { message: format!("the digest of a layer was not remembered: {e}") });
+    }
+    Ok(packed)
+}
+
+/// One layer into every destination.
+fn one(
+    recipe: &Layer<'_>,
+    known: Option<Packed>,
+    targets: &[Target<'_>],
+    see: &dyn Observe,
+) -> Result<Packed> {
+    if targets.is_empty() {
+        return known.map_or_else(|| hash(recipe, see), Ok);
+    }
+    if known.is_none() && targets.iter().all(|t| !t.known) {
         let ingest: Vec<_> =
             targets.iter().map(|t| move |r: &dyn Recipe| t.sink().ingest(r, &t.toward(see))).collect();
         return agreed(through(recipe, &ingest)?);
     }
-    let packed = hash(recipe, see)?;
+    let packed = known.map_or_else(|| hash(recipe, see), Ok)?;
     let mut lacking = Vec::new();
     for target in targets {
         if target.sink().presence(&packed.descriptor)? != Presence::Present {
@@ -142,12 +259,7 @@ fn agreed(all: Vec<Packed>) -> Result<Packed> {
 }
 
 /// The layers of the base that a destination lacks.
-pub(super) fn base_layers(
-    base: &Opened,
-    targets: &[Target<'_>],
-    options: &Options,
-    see: &dyn Observe,
-) -> Result<()> {
+fn base_layers(base: &Opened, targets: &[Target<'_>], options: &Options, see: &dyn Observe) -> Result<()> {
     let mut seen = BTreeSet::new();
     let layers: Vec<_> =
         base.bases.iter().flat_map(|b| &b.layers).filter(|l| seen.insert(l.digest)).collect();

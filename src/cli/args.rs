@@ -2,9 +2,12 @@
 //! that `--help` never fails.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use super::values;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const LONG_VERSION: &str =
@@ -146,6 +149,21 @@ pub(crate) struct Global {
     /// The file with logins for registries
     #[arg(hide_short_help = true, long, global = true, env = "FLOE_AUTHFILE", value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,
+    /// How layers go to a registry: one stream, one PUT, chunks that can be resumed, or what it takes
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_UPLOAD", default_value = "auto", value_parser = ["auto", "stream", "whole", "chunked"], value_name = "HOW")]
+    pub(crate) upload: String,
+    /// How often a request to a registry is made again where that may help
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_RETRIES", default_value = "5", value_parser = values::count, value_name = "N")]
+    pub(crate) retries: usize,
+    /// Seconds without a byte after which a connection to a registry counts as dead
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_STALL", default_value = "30", value_parser = values::wait, value_name = "SECONDS")]
+    pub(crate) stall: Duration,
+    /// The folder of what is remembered: digests of layers, unfinished uploads [default: $XDG_CACHE_HOME/floe]
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_CACHE", value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Read everything anew, and remember nothing for the next run
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_NO_CACHE", value_parser = FalseyValueParser::new())]
+    pub(crate) no_cache: bool,
 }
 
 /// How progress is shown.

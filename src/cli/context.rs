@@ -4,7 +4,7 @@
 
 use std::env;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -12,8 +12,9 @@ use super::args::{Global, Progress};
 use super::progress::{self, Talk};
 use super::usage;
 use floe::event::{Event, Observe};
+use floe::pack::cache::Cache;
 use floe::store::open::Stores;
-use floe::store::registry::{Client, Credentials, Settings};
+use floe::store::registry::{Client, Credentials, Retry, Settings, Timeouts, Uploads, Way};
 use floe::{Kind, Result};
 
 /// Whether colours are shown.
@@ -54,6 +55,11 @@ pub(crate) struct Context {
     store: Option<PathBuf>,
     pub(crate) insecure: Vec<String>,
     pub(crate) authfile: Option<PathBuf>,
+    timeouts: Timeouts,
+    retry: Retry,
+    uploads: Uploads,
+    cache: Option<PathBuf>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Context {
@@ -72,7 +78,8 @@ impl Context {
         if heeds_signals {
             watch_signals(&stop);
         }
-        let talk = progress::talk(progress, verbosity, color, stop);
+        let cache = global.cache.clone().or_else(default_cache).filter(|_| !global.no_cache);
+        let talk = progress::talk(progress, verbosity, color, Arc::clone(&stop));
         Self {
             color,
             progress,
@@ -80,6 +87,11 @@ impl Context {
             store: global.store.clone().or_else(default_store),
             insecure: global.insecure.clone(),
             authfile: global.authfile.clone(),
+            timeouts: Timeouts { stall: global.stall, ..Timeouts::default() },
+            retry: Retry { attempts: u32::try_from(global.retries).unwrap_or(u32::MAX), ..Retry::default() },
+            uploads: uploads(global, cache.as_deref()),
+            cache,
+            stop,
         }
     }
 
@@ -127,12 +139,25 @@ impl Context {
             ));
         }
         let credentials = Credentials::load(&self.auth_files())?;
-        let settings = Settings { insecure: self.insecure.clone(), credentials, ..Settings::default() };
+        let settings = Settings {
+            insecure: self.insecure.clone(),
+            credentials,
+            timeouts: self.timeouts,
+            retry: self.retry,
+            uploads: self.uploads.clone(),
+            stop: Arc::clone(&self.stop),
+            ..Settings::default()
+        };
         Ok(Stores {
             client: Client::new(settings),
             local: self.store.clone(),
             options: floe::store::Options::default(),
         })
+    }
+
+    /// What earlier builds found out; for files on network file systems only where `FLOE_CACHE_REMOTE` asks for it.
+    pub(crate) fn cache(&self) -> Option<Cache> {
+        Some(Cache::new(self.cache.as_ref()?.join("digests"), set("FLOE_CACHE_REMOTE")))
     }
 
     /// The files that may hold credentials, first match wins: as containers-auth.json(5) has them,
@@ -205,6 +230,25 @@ fn default_store() -> Option<PathBuf> {
         .filter(|p| p.is_absolute())
         .or_else(|| path("HOME").map(|h| h.join(".local/share")))?;
     Some(data.join("floe/store"))
+}
+
+/// How layers go to a registry, and where unfinished ones are noted.
+fn uploads(global: &Global, cache: Option<&Path>) -> Uploads {
+    let way = match global.upload.as_str() {
+        "stream" => Some(Way::Stream),
+        "whole" => Some(Way::Whole),
+        "chunked" => Some(Way::Chunked),
+        _ => None,
+    };
+    Uploads { way, journal: cache.map(|c| c.join("uploads")), ..Uploads::default() }
+}
+
+/// `$XDG_CACHE_HOME/floe`, else `~/.cache/floe`.
+fn default_cache() -> Option<PathBuf> {
+    let cache = path("XDG_CACHE_HOME")
+        .filter(|p| p.is_absolute())
+        .or_else(|| path("HOME").map(|h| h.join(".cache")))?;
+    Some(cache.join("floe"))
 }
 
 /// The first Ctrl-C asks the work to stop, the second ends the process at once.

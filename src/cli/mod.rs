@@ -8,7 +8,6 @@ mod mistake;
 mod output;
 mod progress;
 mod report;
-#[cfg(feature = "serve")]
 mod values;
 
 use std::process::ExitCode;

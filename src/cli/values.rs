@@ -1,5 +1,6 @@
 //! Values of flags: sizes, times, numbers and addresses, as people write them.
 
+#[cfg(feature = "serve")]
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use std::time::Duration;
 const MAX_TIME: f64 = 86_400.0 * 365.0;
 
 /// A size in bytes: `64MiB`, `1GB`, `4096`.
+#[cfg(feature = "serve")]
 pub(super) fn size(text: &str) -> Result<usize, String> {
     let (number, unit) = split(text);
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
@@ -38,6 +40,14 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected a time, as in 30s".to_owned())
 }
 
+/// A time that is not 0: what is given no time at all always fails.
+pub(super) fn wait(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        Duration::ZERO => Err("expected a time that is not 0, as in 30".to_owned()),
+        wait => Ok(wait),
+    }
+}
+
 /// A number.
 pub(super) fn count(text: &str) -> Result<usize, String> {
     // More can neither be had nor counted.
@@ -46,6 +56,7 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
 }
 
 /// A number that is not 0.
+#[cfg(feature = "serve")]
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     match count(text)? {
         0 => Err("expected a number from 1 on".to_owned()),
@@ -54,6 +65,7 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 /// An address; names are not looked up, but for the one that means this machine.
+#[cfg(feature = "serve")]
 pub(super) fn host(text: &str) -> Result<IpAddr, String> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     let bare = if bare == "localhost" { "127.0.0.1" } else { bare };
@@ -71,6 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(feature = "serve")]
     fn sizes_are_written_with_their_unit() {
         for (text, bytes) in
             [("64MiB", 64 << 20), ("1 GiB", 1 << 30), ("10kb", 10_000), ("4096", 4096), ("1B", 1)]
@@ -87,12 +100,15 @@ mod tests {
         for (text, ms) in [("30s", 30_000), ("500ms", 500), ("2m", 120_000), ("1.5", 1500), ("0s", 0)] {
             assert_eq!(time(text), Ok(Duration::from_millis(ms)), "{text}");
         }
+        assert!(wait("0s").is_err());
+        assert_eq!(wait("30"), Ok(Duration::from_secs(30)));
         for odd in ["", "s", "-1s", "1e9h", "NaN", "inf", "30 days", "99999999h"] {
             assert!(time(odd).is_err(), "{odd}");
         }
     }
 
     #[test]
+    #[cfg(feature = "serve")]
     fn addresses_are_not_looked_up() {
         for (text, address) in
             [("127.0.0.1", "127.0.0.1"), ("::", "::"), ("[::1]", "::1"), ("localhost", "127.0.0.1")]

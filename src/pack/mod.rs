@@ -6,6 +6,7 @@
 //! Invariants: the bytes follow from plan and content alone; a file that is not the one of the
 //! snapshot, before or after it was read, ends the pass with an error that names it.
 
+pub mod cache;
 pub mod choose;
 mod elf;
 pub mod program;
@@ -41,6 +42,17 @@ impl<'a> Layer<'a> {
             None => choose::codec(plan, tree)?,
         };
         Ok(Self { plan, tree, owner, codec, threads })
+    }
+
+    /// The recipe for a layer whose codec was found out before.
+    pub fn with_codec(
+        plan: &'a LayerPlan,
+        tree: &'a Tree,
+        owner: Owner,
+        threads: usize,
+        codec: Codec,
+    ) -> Self {
+        Self { plan, tree, owner, codec, threads }
     }
 
     /// How the layer is stored.

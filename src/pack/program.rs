@@ -1,21 +1,25 @@
 //! A program as a layer: one static executable that an empty image can start.
 //!
 //! The layer is a function of the program's bytes alone: one entry, `/floe`, with fixed mode, owner
-//! and time, always gzipped, whatever is chosen for a model's layers. It is packed once and kept in
-//! memory, so that what was looked at, what was hashed and what is stored are the same bytes.
+//! and time, always gzipped, whatever is chosen for a model's layers. It is packed once at most and kept in
+//! memory, so that what was looked at, what was hashed and what is stored are the same bytes; where the cache
+//! knows its digests and nobody wants its bytes, it is not read at all.
 //!
 //! Invariant: a [`Program`] that exists runs on its platform without any other file, as far as its
 //! headers tell.
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::SystemTime;
 
+use super::cache::Cache;
 use super::elf::{Elf, Fault};
 use crate::blob::codec::{self, Codec};
 use crate::blob::{Blob, Bytes, Hashing, Packed, copy};
 use crate::error::{At, Error, Kind, Result, show, show_bytes};
-use crate::event::{Observe, checkpoint};
+use crate::event::{Event, Observe, Quiet, checkpoint};
 use crate::fs::Stamp;
 use crate::model::tree::changed;
 use crate::oci::{Descriptor, DiffId, Platform};
@@ -27,72 +31,110 @@ pub const PATH: &str = "floe";
 /// The largest program that is packed: it is kept in memory, compressed.
 pub const MAX_PROGRAM: u64 = 1 << 30;
 
-/// A program that was looked at and packed.
+/// A program that was looked at, and is packed or was packed by an earlier build.
 #[derive(Debug)]
 pub struct Program {
-    layer: Bytes,
-    diff_id: DiffId,
+    path: PathBuf,
+    stamp: Stamp,
+    threads: usize,
+    packed: Packed,
+    /// The stored bytes, once somebody wanted them.
+    layer: OnceLock<Bytes>,
 }
 
 impl Program {
-    /// Looks at the program in a file and packs it for a platform. `threads` do not show in the bytes.
+    /// Looks at the program in a file and packs it for a platform. `threads` do not show in the bytes. What the cache
+    /// remembers of it is not packed before it is wanted.
     ///
     /// # Errors
     ///
     /// [`Kind::Model`] for what cannot run alone on the platform: no ELF executable, one that is
     /// linked against libraries, one for another machine.
-    pub fn pack(path: &Path, platform: &Platform, threads: usize, see: &dyn Observe) -> Result<Self> {
+    pub fn pack(
+        path: &Path,
+        platform: &Platform,
+        threads: usize,
+        cache: Option<&Cache>,
+        see: &dyn Observe,
+    ) -> Result<Self> {
         let mut file = crate::fs::open_regular(path)?;
         let stamp = Stamp::of(&file.metadata().at("stat", path)?);
         check(&mut file, path, stamp.size, platform)?;
-
-        let kind = tar::Kind::File { size: stamp.size };
-        let owned = tar::Stamp { mode: 0o755, uid: 0, gid: 0, mtime: MTIME };
-        let head = tar::header(PATH.as_bytes(), &kind, owned, &[]);
-        let tail = [&vec![0; tar::padding(stamp.size)][..], &tar::END].concat();
-        let length = head.len() as u64 + stamp.size + tail.len() as u64;
-        // Hashing what goes in takes as long as compressing it: each reads the file for itself, at once.
-        let content = || -> Result<_> {
-            let file = crate::fs::open_regular(path)?;
-            Ok(std::io::Cursor::new(head.clone())
-                .chain(file.take(stamp.size))
-                .chain(std::io::Cursor::new(tail.clone())))
-        };
-        let seen = |_: usize| checkpoint(see).map_err(Error::into_io);
-        let (hashed, stored) = std::thread::scope(|scope| {
-            let hashing = scope.spawn(|| -> Result<_> {
-                let mut tar = Hashing::new(content()?);
-                copy(&mut tar, &mut std::io::sink(), seen).at("read", path)?;
-                Ok(tar.finish())
-            });
-            let mut stored = Vec::new();
-            let packed = content().and_then(|content| {
-                copy(&mut codec::quick_gzip(content, threads), &mut stored, seen).at("read", path)
-            });
-            let hashed = hashing.join().map_err(|_| Error::new(Kind::Bug, "the hashing thread died"))??;
-            packed.map(|_| (hashed, stored))
-        })?;
-        let (diff_id, read, _) = hashed;
-        if read != length || Stamp::of(&file.metadata().at("stat", path)?) != stamp {
-            return Err(changed(path));
+        let key = cache.and_then(|c| c.program(path, &stamp));
+        let program = |packed, layer| Self { path: path.to_owned(), stamp, threads, packed, layer };
+        if let Some(packed) = cache.zip(key.as_ref()).and_then(|(c, k)| c.get(k)) {
+            return Ok(program(packed, OnceLock::new()));
         }
-        Ok(Self { layer: Bytes::new(Codec::Gzip.media_type(), stored), diff_id: DiffId(diff_id) })
+        let begun = SystemTime::now();
+        let (packed, layer) = make(path, &stamp, threads, see)?;
+        if let Some((cache, key)) = cache.zip(key.as_ref())
+            && let Err(e) = cache.put(key, &packed, begun)
+        {
+            see.on(Event::Note { message: format!("the digest of the program was not remembered: {e}") });
+        }
+        Ok(program(packed, OnceLock::from(layer)))
     }
 
     /// The layer's digests.
     pub fn packed(&self) -> Packed {
-        Packed { descriptor: self.layer.descriptor().clone(), diff_id: self.diff_id }
+        self.packed.clone()
     }
 }
 
 impl Blob for Program {
     fn descriptor(&self) -> &Descriptor {
-        self.layer.descriptor()
+        &self.packed.descriptor
     }
 
     fn open(&self) -> Result<Box<dyn Read + Send + '_>> {
-        self.layer.open()
+        let layer = match self.layer.get() {
+            Some(layer) => layer,
+            None => {
+                let (packed, layer) = make(&self.path, &self.stamp, self.threads, &Quiet)?;
+                if packed != self.packed {
+                    return Err(changed(&self.path));
+                }
+                self.layer.get_or_init(|| layer)
+            }
+        };
+        layer.open()
     }
+}
+
+/// Packs a program whose file has to be in the state of the stamp before and after.
+fn make(path: &Path, stamp: &Stamp, threads: usize, see: &dyn Observe) -> Result<(Packed, Bytes)> {
+    let kind = tar::Kind::File { size: stamp.size };
+    let owned = tar::Stamp { mode: 0o755, uid: 0, gid: 0, mtime: MTIME };
+    let head = tar::header(PATH.as_bytes(), &kind, owned, &[]);
+    let tail = [&vec![0; tar::padding(stamp.size)][..], &tar::END].concat();
+    let length = head.len() as u64 + stamp.size + tail.len() as u64;
+    // Hashing what goes in takes as long as compressing it: each reads the file for itself, at once.
+    let content = || -> Result<_> {
+        let file = crate::fs::open_regular(path)?;
+        Ok(std::io::Cursor::new(head.clone())
+            .chain(file.take(stamp.size))
+            .chain(std::io::Cursor::new(tail.clone())))
+    };
+    let seen = |_: usize| checkpoint(see).map_err(Error::into_io);
+    let (hashed, stored) = std::thread::scope(|scope| {
+        let hashing = scope.spawn(|| -> Result<_> {
+            let mut tar = Hashing::new(content()?);
+            copy(&mut tar, &mut std::io::sink(), seen).at("read", path)?;
+            Ok(tar.finish())
+        });
+        let mut stored = Vec::new();
+        let packed = content().and_then(|content| {
+            copy(&mut codec::quick_gzip(content, threads), &mut stored, seen).at("read", path)
+        });
+        let hashed = hashing.join().map_err(|_| Error::new(Kind::Bug, "the hashing thread died"))??;
+        packed.map(|_| (hashed, stored))
+    })?;
+    let (diff_id, read, _) = hashed;
+    if read != length || Stamp::of(&std::fs::metadata(path).at("stat", path)?) != *stamp {
+        return Err(changed(path));
+    }
+    let layer = Bytes::new(Codec::Gzip.media_type(), stored);
+    Ok((Packed { descriptor: layer.descriptor().clone(), diff_id: DiffId(diff_id) }, layer))
 }
 
 /// Refuses what would not start in an image that holds nothing else.
@@ -148,7 +190,6 @@ fn check(file: &mut File, path: &Path, size: u64, platform: &Platform) -> Result
 mod tests {
     use super::super::elf::tests::program;
     use super::*;
-    use crate::event::Quiet;
     use crate::oci::Digest;
 
     const LOAD: u32 = 1;
@@ -158,7 +199,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("program");
         std::fs::write(&path, bytes).unwrap();
-        Program::pack(&path, &platform.parse().unwrap(), threads, &Quiet)
+        Program::pack(&path, &platform.parse().unwrap(), threads, None, &Quiet)
     }
 
     fn unpacked(program: &Program) -> Vec<u8> {
@@ -222,7 +263,7 @@ mod tests {
     #[test]
     fn a_folder_is_no_program() {
         let dir = tempfile::tempdir().unwrap();
-        let e = Program::pack(dir.path(), &Platform::host(), 1, &Quiet).unwrap_err();
+        let e = Program::pack(dir.path(), &Platform::host(), 1, None, &Quiet).unwrap_err();
         assert!(e.to_string().contains("not a regular file"), "{e}");
     }
 }

@@ -133,7 +133,8 @@ pub(super) fn open(tree: &Tree, from: &[u8], size: u64) -> Result<Content> {
     Ok(content)
 }
 
-fn header(entry: &PlanEntry, owner: Owner) -> Result<Vec<u8>> {
+/// The header of an entry, byte for byte.
+pub(super) fn header(entry: &PlanEntry, owner: Owner) -> Result<Vec<u8>> {
     let (kind, mode) = match &entry.kind {
         PlanKind::Dir => (tar::Kind::Dir, 0o755),
         PlanKind::File { size, executable, .. } => {

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod attached;
+mod cache;
 mod cli;
 mod crowd;
 mod embedded;

@@ -45,6 +45,11 @@ impl Codec {
         }
     }
 
+    /// The codec of a media type that [`Codec::media_type`] gives.
+    pub fn of(media_type: &str) -> Option<Self> {
+        CODECS.iter().copied().find(|c| c.media_type() == media_type)
+    }
+
     /// Starts compressing what `from` gives.
     pub fn encode<R: Read + Send>(self, from: R, threads: usize) -> Result<Encoder<R>> {
         Ok(match self {

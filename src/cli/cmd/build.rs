@@ -203,6 +203,7 @@ fn options(args: &BuildArgs, context: &Context) -> Result<Options> {
         created: epoch.map_or(DEFAULT_CREATED.to_owned(), rfc3339),
         newest: epoch.unwrap_or(MTIME),
         jobs,
+        cache: context.cache(),
         programs: programs(&args.floe_binary)?,
         own_program: std::env::current_exe().ok().filter(|_| cfg!(target_os = "linux")),
         notes: args.digestfile.iter().chain(&args.metadata_file).cloned().collect(),

@@ -9,7 +9,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -17,6 +17,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use super::auth::Scope;
 use super::error::{self, Again, Asked, Failure, MAX_ERROR_BODY, broken, place};
 use super::host::Host;
+use super::patience::{is_set, retry_after, stopped};
 use super::pipe::Pipe;
 use super::transport::Client;
 use crate::error::{Error, Kind};
@@ -26,7 +27,7 @@ use crate::oci::Digest;
 const MAX_REDIRECTS: usize = 5;
 /// How many 401s in a row are answered.
 const MAX_CHALLENGES: usize = 3;
-/// How often a stream is looked at, whether it still moves.
+/// How often a request is looked at, whether it still moves, and whether it is wanted still.
 const TICK: Duration = Duration::from_millis(250);
 
 /// What a request carries.
@@ -75,20 +76,22 @@ pub(super) fn transmit(
     };
     client.wait(async move {
         let mut answer = pin!(request.send());
-        let Some(pipe) = pipe else {
-            return match tokio::time::timeout(limit, answer).await {
-                Ok(response) => response.map_err(|e| broken(e, what)),
-                Err(_) => Err(silent(limit)),
-            };
-        };
+        let begun = Instant::now();
         loop {
-            match tokio::time::timeout(TICK, answer.as_mut()).await {
-                Ok(response) => return response.map_err(|e| broken(e, what)),
-                Err(_) => {
-                    if let Some(waited) = pipe.stalled(stall, limit) {
-                        return Err(silent(waited));
-                    }
-                }
+            let left = limit.saturating_sub(begun.elapsed());
+            let tick = if pipe.is_some() { TICK } else { TICK.min(left) };
+            if let Ok(response) = tokio::time::timeout(tick, answer.as_mut()).await {
+                return response.map_err(|e| broken(e, what));
+            }
+            if is_set(&client.settings().stop) {
+                return Err(stopped().into());
+            }
+            let waited = match &pipe {
+                Some(pipe) => pipe.stalled(stall, limit),
+                None => left.is_zero().then_some(limit),
+            };
+            if let Some(waited) = waited {
+                return Err(silent(waited));
             }
         }
     })?
@@ -145,9 +148,9 @@ impl Reply {
         self.header("docker-content-digest").and_then(|d| d.parse().ok())
     }
 
-    /// How long the registry wants us to wait. The form with a date is rare, and passed over.
+    /// How long the registry wants us to wait.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+        retry_after(self.headers.get(RETRY_AFTER)?.to_str().ok()?, SystemTime::now())
     }
 }
 
@@ -301,26 +304,37 @@ pub(super) fn retrying<T>(
 ) -> Result<T, Failure> {
     let mut tried = 0;
     loop {
-        match attempt() {
+        let failure = match attempt() {
             Ok(value) => return Ok(value),
-            Err(failure) => match next_pause(client, host, failure.again, tried) {
-                Some(pause) => std::thread::sleep(pause),
-                None => return Err(failure),
-            },
-        }
+            Err(failure) => failure,
+        };
+        client.nap(next_pause(client, host, failure, tried)?)?;
         tried += 1;
     }
 }
 
-/// How long to wait before the next attempt after `tried` retries; `None` when it is enough.
-pub(super) fn next_pause(client: &Client, host: &Host, again: Again, tried: u32) -> Option<Duration> {
+/// How long to wait before the next attempt after `tried` retries; the failure itself when it is
+/// enough, of this request or of this run.
+pub(super) fn next_pause(
+    client: &Client,
+    host: &Host,
+    failure: Failure,
+    tried: u32,
+) -> Result<Duration, Failure> {
     let retry = client.settings().retry;
-    let (attempts, asked) = match again {
-        Again::Never | Again::Damaged | Again::Whole => return None,
+    let (attempts, asked) = match failure.again {
+        Again::Never | Again::Damaged | Again::Otherwise(_) | Again::Smaller => return Err(failure),
         Again::After(asked) => (retry.attempts, asked),
         // A name with a typing error should not take half a minute.
         Again::Unreached if !host.reached.load(Ordering::Relaxed) => (retry.attempts.min(1), None),
         Again::Unreached => (retry.attempts, None),
     };
-    (tried < attempts).then(|| client.pause(tried, asked))
+    if tried >= attempts {
+        return Err(failure);
+    }
+    let pause = client.pause(tried, asked);
+    match client.spend(pause, failure.error) {
+        Ok(()) => Ok(pause),
+        Err(error) => Err(Failure::never(error)),
+    }
 }

@@ -135,13 +135,10 @@ impl Download<'_> {
         self.response = None;
         let forgiven = u32::try_from(self.at / FORGIVE).unwrap_or(u32::MAX);
         let counted = self.tried.saturating_sub(forgiven);
-        let Some(pause) = next_pause(&self.registry.client, &self.registry.host, failure.again, counted)
-        else {
-            return Err(failure.error);
-        };
+        let (client, host) = (&self.registry.client, &self.registry.host);
+        let pause = next_pause(client, host, failure, counted).map_err(|f| f.error)?;
         self.tried += 1;
-        std::thread::sleep(pause);
-        Ok(())
+        client.nap(pause)
     }
 
     fn connect(&mut self) -> std::result::Result<(), Failure> {

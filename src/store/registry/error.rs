@@ -31,8 +31,10 @@ pub(super) enum Again {
     Unreached,
     /// The bytes arrived damaged: once more, from the start.
     Damaged,
-    /// The registry does not take a streaming PATCH; a PUT of the whole may do.
-    Whole,
+    /// The registry does not take blobs in the way in which this one was sent; another may do.
+    Otherwise(StatusCode),
+    /// The chunk was too large; a smaller one may do.
+    Smaller,
 }
 
 /// An error, and whether to try again.
@@ -196,6 +198,9 @@ fn hint(asked: &Asked<'_>, status: StatusCode, words: &str) -> Option<String> {
         403 | 507 if words.to_ascii_lowercase().contains("quota") => {
             "the registry has no room left for you; delete what is not needed, or ask for more".to_owned()
         }
+        400 | 415 if words.to_ascii_lowercase().contains("media type") => {
+            "the registry takes some kinds of layers only; `--compression gzip` makes those that all take".to_owned()
+        }
         401 | 403 => asked.advice.to_owned(),
         404 => "check the name of the repository; some registries want it to be made first".to_owned(),
         413 => "the registry, or a proxy before it, does not take so much at once; raise its limit, or split the file"
@@ -303,6 +308,9 @@ mod tests {
         }
         let ecr = failure(404, "", "models/x", "1.dkr.ecr.eu-west-1.amazonaws.com");
         assert!(ecr.error.hint_text().unwrap().contains("create-repository --repository-name models/x"));
+        let kinds =
+            failure(400, r#"{"errors":[{"code":"MANIFEST_INVALID","message":"bad media type"}]}"#, "m", "h");
+        assert!(kinds.error.hint_text().unwrap().contains("--compression gzip"));
         let quota = failure(403, r#"{"errors":[{"code":"DENIED","message":"Quota exceeded"}]}"#, "m", "h");
         assert!(quota.error.hint_text().unwrap().contains("room"));
     }

@@ -16,6 +16,7 @@ use super::auth::{Auth, Scope};
 use super::call::{Body, Reply, transmit};
 use super::credentials::Secret;
 use super::error::{Again, Failure, MAX_ERROR_BODY, place};
+use super::habits::Habits;
 use super::transport::{Client, Trust, is_loopback, locked};
 use crate::error::{Error, Kind};
 use crate::oci::reference::DEFAULT_REGISTRY;
@@ -31,8 +32,8 @@ pub(super) struct Host {
     pub(super) name: String,
     base: Mutex<Option<Url>>,
     auth: Mutex<Auth>,
-    /// It refused a streaming PATCH and took the blob in one PUT.
-    pub(super) whole: AtomicBool,
+    /// How it takes blobs.
+    pub(super) habits: Mutex<Habits>,
     /// It answered once in this run.
     pub(super) reached: AtomicBool,
 }
@@ -43,7 +44,7 @@ impl Host {
             name: name.to_owned(),
             base: Mutex::new(None),
             auth: Mutex::new(Auth::new()),
-            whole: AtomicBool::new(false),
+            habits: Mutex::default(),
             reached: AtomicBool::new(false),
         }
     }

@@ -19,8 +19,9 @@
 //! ```
 //!
 //! Which way a request takes: this file → `upload`, `download`, `names` (what is asked, and what
-//! the answers mean), `body` → `call` (401s, redirects, another try) → `auth`, `host` (what may go where)
-//! → `transport`, `tls`, `pipe` (bytes).
+//! the answers mean), `session`, `chunks`, `body` (how a blob is sent) → `call` (401s, redirects, another
+//! try), `patience` (pauses) → `auth`, `host` (what may go where) → `transport`, `tls`, `pipe` (bytes).
+//! What is remembered: `habits` of a registry for a run, the `journal` of uploads for the next run.
 //!
 //! Invariants: what is read is verified; what a registry says about a write is checked by asking
 //! again, never by its words; credentials go to the host and port they belong to and no other.
@@ -28,13 +29,18 @@
 mod auth;
 mod body;
 mod call;
+mod chunks;
 mod credentials;
 mod download;
 mod error;
+mod habits;
 mod host;
+mod journal;
 mod names;
+mod patience;
 mod pipe;
 mod preflight;
+mod session;
 mod tls;
 mod transport;
 mod upload;
@@ -54,7 +60,8 @@ use crate::event::Observe;
 use crate::oci::{Descriptor, Reference};
 
 pub use self::credentials::{Credentials, Login, Secret};
-pub use self::transport::{Client, Retry, Settings, Timeouts};
+pub use self::habits::Way;
+pub use self::transport::{Client, Retry, Settings, Timeouts, Uploads};
 
 /// One repository on one registry.
 #[derive(Clone)]

@@ -5,7 +5,6 @@
 //! looked at, and that look decides; status codes and messages only say why.
 
 use std::collections::BTreeSet;
-use std::thread::sleep;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LINK};
 use reqwest::{Method, StatusCode, Url};
@@ -214,7 +213,7 @@ fn settle(
         if hoped(seen.as_ref()) || tried >= looks {
             return Ok(seen);
         }
-        sleep(registry.client.pause(tried - 1, None));
+        registry.client.nap(registry.client.pause(tried - 1, None))?;
     }
 }
 

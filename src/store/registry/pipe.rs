@@ -98,9 +98,10 @@ impl Stream for Mouth {
     }
 }
 
-/// Reads a full piece, unless the end comes first; an empty piece is the end.
-pub(super) fn piece(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0; PIECE];
+/// Reads a full piece, of `room` bytes where that is less, unless the end comes first; an empty piece
+/// is the end.
+pub(super) fn piece(reader: &mut dyn Read, room: usize) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0; PIECE.min(room)];
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.read(&mut buffer[filled..]) {
@@ -131,9 +132,10 @@ mod tests {
         }
         let bytes = vec![7; PIECE + 5];
         let mut reader = Drops(&bytes);
-        assert_eq!(piece(&mut reader).unwrap().len(), PIECE);
-        assert_eq!(piece(&mut reader).unwrap().len(), 5);
-        assert!(piece(&mut reader).unwrap().is_empty());
+        assert_eq!(piece(&mut reader, usize::MAX).unwrap().len(), PIECE);
+        assert_eq!(piece(&mut reader, usize::MAX).unwrap().len(), 5);
+        assert!(piece(&mut reader, usize::MAX).unwrap().is_empty());
+        assert_eq!(piece(&mut Drops(&bytes), 1234).unwrap().len(), 1234);
     }
 
     #[test]

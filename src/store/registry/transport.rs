@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +18,9 @@ use reqwest::Url;
 use tokio::runtime::{Handle, Runtime};
 
 use super::credentials::Credentials;
+use super::habits::Way;
 use super::host::Host;
+use super::patience::Spent;
 use super::tls;
 use crate::error::{At, Error, Kind, Result};
 
@@ -39,6 +42,22 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How often to ask again.
     pub retry: Retry,
+    /// How blobs are sent.
+    pub uploads: Uploads,
+    /// Once it is true, no pause is slept to its end and no answer is waited for.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// How blobs are sent.
+#[derive(Clone, Debug)]
+pub struct Uploads {
+    /// The one way to use; `None` is the way that the registry takes, streams first.
+    pub way: Option<Way>,
+    /// Bytes of a chunk, where blobs are sent in chunks; a registry may make it less, or more.
+    pub chunk: u64,
+    /// The folder in which uploads are noted, so that a killed run goes on where it was; without one
+    /// it begins anew. Several processes may share it, and it may be removed at any time.
+    pub journal: Option<PathBuf>,
 }
 
 /// How long to wait for a registry.
@@ -61,6 +80,10 @@ pub struct Retry {
     pub pause: Duration,
     /// The longest pause that a registry may ask for.
     pub patience: Duration,
+    /// Attempts after first ones, of all requests of the client together.
+    pub run: u32,
+    /// Pauses of all requests of the client together, those of parallel requests added up.
+    pub run_pauses: Duration,
 }
 
 impl Default for Settings {
@@ -72,7 +95,16 @@ impl Default for Settings {
             ca_bundles: tls::system_bundles(),
             timeouts: Timeouts::default(),
             retry: Retry::default(),
+            uploads: Uploads::default(),
+            stop: Arc::default(),
         }
+    }
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        // Large enough that the round trips do not count, and little to send again.
+        Self { way: None, chunk: 32 << 20, journal: None }
     }
 }
 
@@ -88,7 +120,13 @@ impl Default for Timeouts {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 5, pause: Duration::from_millis(500), patience: Duration::from_secs(120) }
+        Self {
+            attempts: 5,
+            pause: Duration::from_millis(500),
+            patience: Duration::from_secs(120),
+            run: 1000,
+            run_pauses: Duration::from_secs(2 * 60 * 60),
+        }
     }
 }
 
@@ -102,6 +140,7 @@ struct Shared {
     runtime: Mutex<Option<Runtime>>,
     clients: Mutex<BTreeMap<Trust, reqwest::Client>>,
     hosts: Mutex<BTreeMap<String, Arc<Host>>>,
+    spent: Spent,
 }
 
 /// How a server proves who it is.
@@ -123,12 +162,18 @@ impl Client {
             runtime: Mutex::new(None),
             clients: Mutex::new(BTreeMap::new()),
             hosts: Mutex::new(BTreeMap::new()),
+            spent: Spent::default(),
         }))
     }
 
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// What was used of the budget for retries.
+    pub(super) fn spent(&self) -> &Spent {
+        &self.0.spent
     }
 
     /// What is known about a registry in this run.

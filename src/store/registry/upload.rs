@@ -1,16 +1,15 @@
 //! Sending blobs: look, mount, upload; and once more where something breaks.
 //!
-//! The body is one streaming PATCH with chunked encoding, as Docker sends it: every registry takes
-//! that, and the digest is needed only by the PUT that ends the upload, so that content can be
-//! hashed while it is sent. A registry that refuses it gets a PUT of the whole, which needs the
-//! digest first; that is remembered for the run. A body that breaks starts again in a new session,
-//! since most registries have lost the old one by then; a lost answer does not, because a HEAD
-//! tells that the blob is there.
+//! The usual body is one streaming PATCH with chunked encoding, as Docker sends it: nearly every
+//! registry takes that, and the digest is needed only by the PUT that ends the upload, so that
+//! content can be hashed while it is sent. A registry that refuses it gets a PUT of the whole or
+//! chunks, by what its refusal says ([`super::habits`]); what worked is remembered for the run.
 //!
-//! Not here yet: PATCHes in pieces, which could resume.
+//! After a failure the registry is asked what it has: the blob, since an answer can be lost after the
+//! deed; or a part of it, from which the upload then goes on in chunks. Where it has nothing any
+//! more, as most of them after a cut, that one blob starts anew.
 
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use oci_client::errors::OciErrorCode;
 use reqwest::header::CONTENT_TYPE;
@@ -18,9 +17,14 @@ use reqwest::{Method, StatusCode, Url};
 
 use super::Registry;
 use super::auth::Scope;
-use super::body::{Content, changed};
-use super::call::{Call, Reply, Target, next_pause, retrying};
+use super::body::{Content, Cursor, Span, changed};
+use super::call::{Reply, Target, next_pause, retrying};
 use super::error::{Again, Failure, MAX_ERROR_BODY, has_code, is_transient};
+use super::habits::{self, MAX_CHUNK, Way};
+use super::journal::{self, Record, State};
+use super::patience::{is_set, nap};
+use super::session::{Mount, Session};
+use super::transport::locked;
 use crate::blob::{Blob, Packed, Recipe};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observe, checkpoint};
@@ -31,8 +35,15 @@ use crate::store::{Outcome, Presence};
 const MAX_DAMAGED: u32 = 1;
 /// How often the last PUT of an upload is repeated in its session.
 const MAX_COMMITS: u32 = 2;
-/// How long a pause is slept before looking whether the user wants to stop.
-const NAP: Duration = Duration::from_millis(100);
+/// Cuts after which a blob goes in chunks: connections seem to be cut after a time or a size.
+const MAX_CUTS: u32 = 2;
+/// Content from this size on is hashed before it goes in chunks, where there is a journal: only under
+/// its digest can a later run take the upload up, and reading is cheaper than sending.
+const WORTH_A_READING: u64 = 64 << 20;
+/// One more interruption is forgiven for so many bytes that arrived.
+const FORGIVE: u64 = 1 << 20;
+/// What is being done, in messages.
+pub(super) const SEND: &str = "send the blob";
 
 pub(super) type Attempt<T> = std::result::Result<T, Failure>;
 
@@ -87,7 +98,7 @@ pub(super) fn put(registry: &Registry, blob: &dyn Blob, see: &dyn Observe) -> Re
 pub(super) fn ingest(registry: &Registry, recipe: &dyn Recipe, see: &dyn Observe) -> Result<Packed> {
     let mut job = Job::new(registry, Content::Made(recipe), see);
     job.begin(recipe.title(), recipe.size());
-    let sent = job.send(None);
+    let sent = job.send();
     job.end(if sent.is_ok() { Outcome::Written.words() } else { FAILED });
     sent?.ok_or_else(|| Error::new(Kind::Bug, "an upload forgot what it sent"))
 }
@@ -102,8 +113,27 @@ pub(super) struct Job<'a> {
     /// Digest and size, once they are known.
     pub(super) known: Option<(Digest, u64)>,
     pub(super) packed: Option<Packed>,
-    /// Sent in one PUT rather than in a PATCH.
-    whole: bool,
+    /// How it is sent.
+    pub(super) way: Way,
+    /// The ways that were refused.
+    refused_ways: Vec<Way>,
+    /// The session, while there is one.
+    pub(super) open: Option<Session>,
+    /// Bytes that the observer was told of.
+    pub(super) told: AtomicU64,
+    /// The journal's record of it.
+    pub(super) record: Option<Record>,
+    /// The longest chunk, after some were cut.
+    pub(super) ceiling: Option<u64>,
+    /// A body was cut since the last attempt began.
+    pub(super) cut: bool,
+    cuts: u32,
+    /// The registry once said of bytes what could not be.
+    pub(super) strange: bool,
+    /// How often a status could not be told.
+    pub(super) mute: u32,
+    /// Some bytes were never confirmed, so that only the digest tells.
+    pub(super) unsure: bool,
 }
 
 impl<'a> Job<'a> {
@@ -112,6 +142,8 @@ impl<'a> Job<'a> {
             Content::Known(blob) => Some((blob.descriptor().digest, blob.descriptor().size)),
             Content::Made(_) => None,
         };
+        let fixed = registry.client.settings().uploads.way;
+        let way = fixed.or(locked(&registry.host.habits).way).unwrap_or(Way::Stream);
         Self {
             registry,
             content,
@@ -120,7 +152,17 @@ impl<'a> Job<'a> {
             id: crate::event::next_id(),
             known,
             packed: None,
-            whole: registry.host.whole.load(Ordering::Relaxed),
+            way,
+            refused_ways: Vec::new(),
+            open: None,
+            told: AtomicU64::new(0),
+            record: None,
+            ceiling: None,
+            cut: false,
+            cuts: 0,
+            strange: false,
+            mute: 0,
+            unsure: false,
         }
     }
 
@@ -129,7 +171,20 @@ impl<'a> Job<'a> {
     }
 
     fn end(&self, outcome: &str) {
+        if outcome == FAILED {
+            self.tell(0);
+        }
         self.see.on(Event::End { id: self.id, outcome: outcome.to_owned() });
+    }
+
+    /// The way that the caller wants, and no other.
+    pub(super) fn fixed(&self) -> Option<Way> {
+        self.registry.client.settings().uploads.way
+    }
+
+    /// Bytes of the content, where they can be known yet.
+    pub(super) fn size(&self) -> Option<u64> {
+        self.known.map(|k| k.1).or_else(|| self.content.size())
     }
 
     fn put(&mut self, blob: &dyn Blob) -> Result<Outcome> {
@@ -139,210 +194,290 @@ impl<'a> Job<'a> {
             look(self.registry, d.digest, Some(d.size), &self.scope)
         });
         if there.map_err(|f| f.error)? == Presence::Present {
+            self.settle(State::Done, true);
             return Ok(Outcome::Present);
         }
-        let mut session = None;
         if let Some(origin) = blob.origin()
             && origin.registry == self.registry.host.name
             && origin.repository != self.registry.repository
         {
             match self.mount(d.digest, &origin.repository) {
-                Some(Mount::Done) => return Ok(Outcome::Mounted),
-                Some(Mount::Session(url)) => session = Some(url),
+                Some(Mount::Done) => {
+                    self.settle(State::Mounted, false);
+                    return Ok(Outcome::Mounted);
+                }
+                Some(Mount::Session(session)) => self.open = Some(session),
                 None => {}
             }
         }
-        self.send(session)?;
+        self.send()?;
         Ok(Outcome::Written)
     }
 
-    /// Asks the registry to link the blob from another of its repositories. Only a wish: whatever goes
-    /// wrong here, the upload still can be done.
-    fn mount(&self, digest: Digest, from: &str) -> Option<Mount> {
-        let doing = format!("mount the blob {digest} from `{from}`");
-        // The scope to write comes first: some token servers look at that one alone.
-        let scope = self.scope.clone().and_pull(from);
-        let path =
-            format!("v2/{}/blobs/uploads/?mount={digest}&from={}", self.registry.repository, escape(from));
-        let mut call = self.registry.call(Method::POST, &path, &scope, &doing);
-        call.body = Some(&[]);
-        let (reply, url) = call.once(MAX_ERROR_BODY).ok()?;
-        match reply.status {
-            StatusCode::CREATED if reply.digest().is_none_or(|d| d == digest) => Some(Mount::Done),
-            StatusCode::ACCEPTED => self.location(&url, &reply).ok().flatten().map(Mount::Session),
-            _ => None,
+    /// Notes in the journal how the blob ended; only where something is noted of it already, if so
+    /// wanted.
+    fn settle(&mut self, state: State, only_if_noted: bool) {
+        let place = self.registry.place();
+        let (Some(folder), Some((digest, _))) =
+            (&self.registry.client.settings().uploads.journal, self.known)
+        else {
+            return;
+        };
+        if self.record.is_none() && (!only_if_noted || journal::knows(folder, &place, digest)) {
+            self.record = Record::open(folder, &place, digest);
+        }
+        if let Some(record) = &mut self.record
+            && record.state().as_ref() != Some(&state)
+        {
+            record.note(state);
         }
     }
 
     /// Sends the content until it is there, or until it is enough.
-    fn send(&mut self, mut session: Option<Url>) -> Result<Option<Packed>> {
+    fn send(&mut self) -> Result<Option<Packed>> {
         let (client, host) = (&self.registry.client, &self.registry.host);
-        let (mut tried, mut damaged) = (0, 0);
+        let (mut tried, mut damaged, mut mark) = (0, 0, 0);
+        let (mut broken, mut too_much) = (false, None);
         loop {
             checkpoint(self.see)?;
-            let failure = match self.attempt(session.take()) {
-                Ok(()) => return Ok(self.packed.clone()),
+            let ready = if broken { self.resume() } else { Ok(()) };
+            let mut failure = match ready.and_then(|()| self.attempt()) {
+                Ok(()) => {
+                    self.learn();
+                    self.settle(State::Done, false);
+                    return Ok(self.packed.clone());
+                }
                 Err(failure) => failure,
             };
+            broken = true;
             match failure.again {
-                Again::Whole if !self.whole => {
-                    self.whole = true;
-                    continue;
-                }
-                Again::Damaged if damaged < MAX_DAMAGED => {
-                    damaged += 1;
-                    continue;
-                }
-                Again::After(_) | Again::Unreached => {
-                    // The answer may have been lost after the deed.
-                    if let Some((digest, size)) = self.known
-                        && matches!(
-                            look(self.registry, digest, Some(size), &self.scope),
-                            Ok(Presence::Present)
-                        )
-                    {
-                        return Ok(self.packed.clone());
+                Again::Otherwise(status) if self.turn(status) => {
+                    // Of several refusals this one says what can be done.
+                    if status == StatusCode::PAYLOAD_TOO_LARGE {
+                        too_much = Some(failure.error);
                     }
+                    continue;
+                }
+                Again::Otherwise(_) if self.fixed().is_some() => {
+                    let hint = "this registry may take it in another way: `--upload auto`";
+                    failure.error = failure.error.hint(hint);
+                }
+                Again::Otherwise(_) => failure.error = too_much.take().unwrap_or(failure.error),
+                Again::Smaller => continue,
+                Again::Damaged => {
+                    self.start_anew();
+                    // What was never confirmed may never have been stored.
+                    if self.unsure && self.way == Way::Chunked && self.turn(StatusCode::BAD_REQUEST) {
+                        continue;
+                    }
+                    if damaged < MAX_DAMAGED {
+                        damaged += 1;
+                        continue;
+                    }
+                }
+                // The answer may have been lost after the deed.
+                Again::After(_) | Again::Unreached if self.is_there() => {
+                    self.settle(State::Done, false);
+                    return Ok(self.packed.clone());
                 }
                 _ => {}
             }
-            let Some(pause) = next_pause(client, host, failure.again, tried) else {
-                let error = if tried > 0 {
-                    failure.error.context(format!("after {} attempts", tried + 1))
-                } else {
-                    failure.error
-                };
-                return Err(error);
-            };
+            // A blob that gets on is not one that fails again and again.
+            let at = self.open.as_ref().map_or(0, |s| s.at);
+            if at >= mark + FORGIVE {
+                (tried, mark) = (0, at);
+            }
+            let pause = next_pause(client, host, failure, tried).map_err(|f| {
+                if tried > 0 { f.error.context(format!("after {} attempts", tried + 1)) } else { f.error }
+            })?;
             tried += 1;
-            self.nap(pause)?;
+            nap(pause, || self.see.stop() || is_set(&client.settings().stop))?;
         }
     }
 
-    /// Sleeps, but not through a wish to stop.
-    fn nap(&self, pause: Duration) -> Result<()> {
-        let end = Instant::now() + pause;
-        loop {
-            checkpoint(self.see)?;
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
+    /// Whether the blob is there after all.
+    fn is_there(&self) -> bool {
+        self.known.is_some_and(|(digest, size)| {
+            matches!(look(self.registry, digest, Some(size), &self.scope), Ok(Presence::Present))
+        })
+    }
+
+    /// Forgets what is left of an upload.
+    fn start_anew(&mut self) {
+        self.open = None;
+        self.tell(0);
+        if let Some(record) = &self.record {
+            record.clear();
+        }
+    }
+
+    /// After something broke: goes on from where the registry is, if it still knows. A registry that
+    /// cannot be asked has not forgotten.
+    fn resume(&mut self) -> Attempt<()> {
+        self.cuts += u32::from(std::mem::take(&mut self.cut));
+        let Some(session) = self.open.clone() else {
+            self.start_anew();
+            return Ok(());
+        };
+        let sent = self.told.load(Ordering::Relaxed) > 0 || session.at > 0;
+        let may = match self.fixed() {
+            Some(way) => way == Way::Chunked,
+            None => self.way != Way::Whole,
+        };
+        let found = if sent && may { self.status(&session)? } else { None };
+        match found {
+            Some(session) if self.size().is_none_or(|size| session.at <= size) => {
+                self.way = Way::Chunked;
+                self.tell(session.at);
+                self.open = Some(session);
             }
-            std::thread::sleep(left.min(NAP));
+            _ => {
+                self.start_anew();
+                if self.fixed().is_none() && self.way == Way::Stream && self.cuts >= MAX_CUTS {
+                    self.way = Way::Chunked;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes another way after this one was refused; false where there is none left.
+    fn turn(&mut self, status: StatusCode) -> bool {
+        if self.fixed().is_some() {
+            return false;
+        }
+        self.refused_ways.push(self.way);
+        let Some(next) = habits::next_way(self.way, status, &self.refused_ways) else { return false };
+        let message = format!(
+            "`{}` does not take a blob {} ({status}); it is sent {} now",
+            self.registry.place(),
+            self.way.words(),
+            next.words()
+        );
+        self.see.on(Event::Note { message });
+        self.way = next;
+        self.start_anew();
+        true
+    }
+
+    /// Keeps for the run what this upload learnt.
+    fn learn(&self) {
+        if !self.refused_ways.is_empty() {
+            locked(&self.registry.host.habits).way = Some(self.way);
         }
     }
 
     /// One upload from its session to its end.
-    fn attempt(&mut self, session: Option<Url>) -> Attempt<()> {
-        if self.whole && self.known.is_none() {
-            let (digest, size) = self.hash()?;
-            if look(self.registry, digest, Some(size), &self.scope)? == Presence::Present {
-                return Ok(());
-            }
+    fn attempt(&mut self) -> Attempt<()> {
+        if self.is_hashed_first() && self.find_out()? {
+            return Ok(());
         }
-        let session = match session {
-            Some(url) => url,
+        if self.way != Way::Whole {
+            self.take_up()?;
+        }
+        let session = match self.open.clone() {
+            Some(session) => session,
             None => self.session()?,
         };
-        let mut sent = 0;
-        let result = self.transfer(session, &mut sent);
-        if result.is_err() && sent > 0 {
-            self.progress(-i64::try_from(sent).unwrap_or(i64::MAX));
+        self.open = Some(session.clone());
+        if self.wants_chunks(&session) {
+            self.way = Way::Chunked;
+            if self.is_hashed_first() && self.find_out()? {
+                return Ok(());
+            }
+            self.take_up()?;
         }
-        result
+        let session = self.open.clone().unwrap_or(session);
+        if self.known.is_some_and(|(_, size)| size == 0) {
+            return self.commit(&session.url);
+        }
+        match self.way {
+            Way::Stream => self.put_stream(&session),
+            Way::Whole => self.put_whole(&session.url),
+            Way::Chunked => self.put_chunks(session),
+        }
     }
 
-    fn transfer(&mut self, session: Url, sent: &mut u64) -> Attempt<()> {
-        if self.known.is_some_and(|(_, size)| size == 0) {
-            return self.commit(&session);
-        }
-        if self.whole {
-            return self.put_whole(&session, sent);
-        }
-        let body = self.body(&Method::PATCH, &session, None, sent)?;
+    /// Whether a registry that names a minimum for chunks gets them: it knows how to go on after a cut.
+    fn wants_chunks(&self, session: &Session) -> bool {
+        let chunk = self.registry.client.settings().uploads.chunk;
+        self.way == Way::Stream
+            && self.fixed().is_none()
+            && !self.refused_ways.contains(&Way::Chunked)
+            && session.least.is_some_and(|least| {
+                least <= MAX_CHUNK && self.size().is_some_and(|size| size > chunk.max(least))
+            })
+    }
+
+    fn is_hashed_first(&self) -> bool {
+        let journal = self.registry.client.settings().uploads.journal.is_some();
+        let begun = self.open.as_ref().is_some_and(|s| s.at > 0);
+        self.known.is_none()
+            && match self.way {
+                Way::Stream => false,
+                Way::Whole => true,
+                Way::Chunked => {
+                    self.content.size().is_none_or(|size| journal && !begun && size >= WORTH_A_READING)
+                }
+            }
+    }
+
+    /// Hashes the content; true where the blob is there already.
+    fn find_out(&mut self) -> Attempt<bool> {
+        let (digest, size) = self.hash()?;
+        Ok(look(self.registry, digest, Some(size), &self.scope)? == Presence::Present)
+    }
+
+    /// One PATCH of unknown length.
+    fn put_stream(&mut self, session: &Session) -> Attempt<()> {
+        let mut cursor = Cursor::new(self.content);
+        let body = self.body(&Method::PATCH, &session.url, Span::All(None), &mut cursor)?;
         let status = body.reply.status;
-        if matches!(
-            status,
-            StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED | StatusCode::RANGE_NOT_SATISFIABLE
-        ) {
-            let failure = self.refused("send the blob", &body.reply);
-            return Err(Failure { error: failure.error, again: Again::Whole });
+        if habits::is_unsupported(status) {
+            let failure = self.refused(SEND, &body.reply);
+            return Err(Failure { error: failure.error, again: Again::Otherwise(status) });
         }
         if status == StatusCode::NOT_FOUND {
-            // The session is gone, which happens to sessions; the repository was there a moment ago.
-            return Err(Failure::after(
-                self.refused("send the blob", &body.reply).error.with_kind(Kind::Network),
-            ));
+            self.open = None;
+            return Err(self.lost(SEND, &body.reply));
         }
         if !status.is_success() {
-            return Err(self.refused("send the blob", &body.reply));
-        }
-        // ECR answers 201, with a range that is not up to date.
-        let received = body.reply.header("range").and_then(end_of_range);
-        if let Some(received) = received
-            && received != body.bytes
-            // There is no way to say "nothing" in this header, so many say `0-0`.
-            && !(body.bytes == 0 && received == 1)
-            && status != StatusCode::CREATED
-        {
-            return Err(Failure::after(
-                Error::new(
-                    Kind::Network,
-                    format!(
-                        "`{}` has {received} of {} bytes that were sent",
-                        self.registry.place(),
-                        body.bytes
-                    ),
-                )
-                .hint("the registry, or a proxy before it, loses data; try again"),
-            ));
+            return Err(self.refused(SEND, &body.reply));
         }
         if let Some(packed) = body.packed {
             self.known = Some((packed.descriptor.digest, packed.descriptor.size));
             self.packed = Some(packed);
         }
-        let next = self.location(&session, &body.reply)?.unwrap_or(session);
-        self.commit(&next)
-    }
-
-    /// Opens an upload session.
-    fn session(&self) -> Attempt<Url> {
-        let path = format!("v2/{}/blobs/uploads/", self.registry.repository);
-        let mut call = self.registry.call(Method::POST, &path, &self.scope, "begin the upload of a blob");
-        call.body = Some(&[]);
-        let (reply, url) = call.ask(MAX_ERROR_BODY)?;
-        if reply.status != StatusCode::ACCEPTED {
-            return Err(call.refused(&reply));
+        let next = self.confirm(session, body.bytes, &body.reply)?;
+        self.open = Some(next.clone());
+        if next.at < body.bytes {
+            return Err(self.loses(body.bytes));
         }
-        self.location(&url, &reply)?.ok_or_else(|| {
-            Failure::after(Error::new(
-                Kind::Network,
-                format!("`{}` began an upload, but did not say where", self.registry.place()),
-            ))
-        })
-    }
-
-    fn location(&self, asked: &Url, reply: &Reply) -> Attempt<Option<Url>> {
-        Ok(self.registry.host.follow(&self.registry.client, asked, &reply.headers)?)
+        self.commit(&next.url)
     }
 
     /// The whole blob in one PUT.
-    fn put_whole(&mut self, session: &Url, sent: &mut u64) -> Attempt<()> {
+    fn put_whole(&mut self, session: &Url) -> Attempt<()> {
         let (digest, size) =
             self.known.ok_or_else(|| Error::new(Kind::Bug, "a PUT of the whole needs the digest"))?;
-        let body = self.body(&Method::PUT, &with_digest(session, digest), Some(size), sent)?;
+        let mut cursor = Cursor::new(self.content);
+        let url = with_digest(session, digest);
+        let body = self.body(&Method::PUT, &url, Span::All(Some(size)), &mut cursor)?;
         if let Some(packed) = &body.packed
             && packed.descriptor.digest != digest
         {
             return Err(changed(packed.descriptor.digest, digest).into());
         }
-        self.concluded(&body.reply, digest, size)?;
-        self.registry.host.whole.store(true, Ordering::Relaxed);
-        Ok(())
+        let status = body.reply.status;
+        if matches!(status.as_u16(), 405 | 411 | 413 | 501) {
+            let failure = self.refused(SEND, &body.reply);
+            return Err(Failure { error: failure.error, again: Again::Otherwise(status) });
+        }
+        self.concluded(&body.reply, digest, size)
     }
 
     /// Ends an upload whose bytes are all there.
-    fn commit(&mut self, session: &Url) -> Attempt<()> {
+    pub(super) fn commit(&mut self, session: &Url) -> Attempt<()> {
         let (digest, size) =
             self.known.ok_or_else(|| Error::new(Kind::Bug, "an upload ends without a digest"))?;
         let doing = format!("complete the blob {digest}");
@@ -350,6 +485,7 @@ impl<'a> Job<'a> {
         call.target = Target::Url(with_digest(session, digest));
         call.body = Some(&[]);
         call.headers.push((CONTENT_TYPE, "application/octet-stream".to_owned()));
+        let client = &self.registry.client;
         let mut tried = 0;
         loop {
             let failure = match call.once(MAX_ERROR_BODY) {
@@ -357,25 +493,20 @@ impl<'a> Job<'a> {
                 Ok((reply, _)) => return self.concluded(&reply, digest, size),
                 Err(failure) => failure,
             };
-            if failure.is_transient()
-                && matches!(look(self.registry, digest, Some(size), &self.scope), Ok(Presence::Present))
-            {
+            if failure.is_transient() && self.is_there() {
                 return Ok(());
             }
             if !failure.is_transient() || tried >= MAX_COMMITS {
                 return Err(failure);
             }
-            let Some(pause) = next_pause(&self.registry.client, &self.registry.host, failure.again, tried)
-            else {
-                return Err(failure);
-            };
+            let pause = next_pause(client, &self.registry.host, failure, tried)?;
             tried += 1;
-            self.nap(pause)?;
+            nap(pause, || self.see.stop() || is_set(&client.settings().stop))?;
         }
     }
 
     /// What the answer to the last PUT means.
-    fn concluded(&self, reply: &Reply, digest: Digest, size: u64) -> Attempt<()> {
+    fn concluded(&mut self, reply: &Reply, digest: Digest, size: u64) -> Attempt<()> {
         let status = reply.status;
         let told = reply.digest();
         if status == StatusCode::CREATED && told.is_none_or(|d| d == digest) {
@@ -393,31 +524,25 @@ impl<'a> Job<'a> {
                 format!("`{}` accepted the blob {digest}, but does not have it", self.registry.place()),
             )),
             s if is_transient(s) => failure,
-            StatusCode::NOT_FOUND => Failure::after(failure.error.with_kind(Kind::Network)),
+            StatusCode::NOT_FOUND => {
+                self.open = None;
+                Failure::after(failure.error.with_kind(Kind::Network))
+            }
             StatusCode::BAD_REQUEST | StatusCode::RANGE_NOT_SATISFIABLE => {
                 let mut error = failure.error;
                 if has_code(reply, &OciErrorCode::DigestInvalid) {
-                    error = error
-                        .with_kind(Kind::Integrity)
-                        .hint("the bytes were damaged on their way; try again");
+                    error =
+                        error.with_kind(Kind::Integrity).hint(if self.unsure && self.way == Way::Chunked {
+                            "the registry never confirmed what it got; leave the way to it: `--upload auto`"
+                        } else {
+                            "the bytes were damaged on their way; try again"
+                        });
                 }
                 Failure { error, again: Again::Damaged }
             }
             _ => failure,
         })
     }
-
-    fn refused(&self, doing: &str, reply: &Reply) -> Failure {
-        let call: Call<'_> = self.registry.call(Method::PUT, "", &self.scope, doing);
-        call.refused(reply)
-    }
-}
-
-/// What came of the wish for a mount.
-enum Mount {
-    Done,
-    /// The registry did not link it, and opened an upload instead.
-    Session(Url),
 }
 
 /// The upload's URL with the digest that ends it.
@@ -427,41 +552,9 @@ fn with_digest(session: &Url, digest: Digest) -> Url {
     url
 }
 
-/// A repository's name in a query: only the slash needs care.
-fn escape(repository: &str) -> String {
-    repository.replace('/', "%2F")
-}
-
-/// How many bytes the registry has by its `Range: 0-99` header.
-fn end_of_range(text: &str) -> Option<u64> {
-    let range = text.trim().strip_prefix("bytes").map_or(text, |r| r.trim_start_matches(['=', ' ']));
-    let (start, end) = range.trim().split_once('-')?;
-    if start.trim().parse::<u64>().ok()? != 0 {
-        return None;
-    }
-    end.trim().parse::<u64>().ok()?.checked_add(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges_in_all_their_forms() {
-        for (text, bytes) in [
-            ("0-99", Some(100)),
-            ("bytes=0-99", Some(100)),
-            ("bytes 0-99", Some(100)),
-            (" 0 - 99 ", Some(100)),
-            ("5-99", None),
-            ("0-", None),
-            ("", None),
-            ("0-18446744073709551615", None),
-            ("0--1", None),
-        ] {
-            assert_eq!(end_of_range(text), bytes, "{text}");
-        }
-    }
 
     #[test]
     fn the_digest_joins_what_the_session_has() {

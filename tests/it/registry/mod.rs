@@ -8,25 +8,38 @@ use std::time::{Duration, Instant};
 use floe::blob::{Blob, Bytes, Hashing, Origin, Packed, Pass, Recipe};
 use floe::event::{Event, Observe, Quiet};
 use floe::oci::{Descriptor, DiffId, Digest, Reference, media_type};
-use floe::store::registry::{Client, Credentials, Login, Registry, Retry, Settings, Timeouts};
+use floe::store::registry::{Client, Credentials, Login, Registry, Retry, Settings, Timeouts, Uploads, Way};
 use floe::store::{Claim, Document, Outcome, Presence, Repository, Sink, Source};
 use floe::{Error, Kind};
 use serde_json::json;
 
 use crate::support::registry::{Entry, Switch, TestRegistry};
 
+mod chunks;
+mod conformance;
+mod journal;
+mod killed;
 mod names;
+mod patience;
 mod publish;
 mod reading;
 mod real;
+mod switches;
 mod who;
 
 /// Over several pieces and over GHCR's limit, and not a multiple of anything.
 const LARGE: usize = (4 << 20) + 12345;
+/// A chunk, so small that a large blob has five.
+const CHUNK: u64 = 1 << 20;
 
 fn settings() -> Settings {
     Settings {
-        retry: Retry { attempts: 5, pause: Duration::from_millis(2), patience: Duration::from_secs(3) },
+        retry: Retry {
+            attempts: 5,
+            pause: Duration::from_millis(2),
+            patience: Duration::from_secs(3),
+            ..Retry::default()
+        },
         timeouts: Timeouts {
             connect: Duration::from_secs(2),
             stall: Duration::from_secs(2),
@@ -36,12 +49,21 @@ fn settings() -> Settings {
     }
 }
 
+/// Settings with small chunks.
+fn chunked(way: Option<Way>) -> Settings {
+    Settings { uploads: Uploads { way, chunk: CHUNK, journal: None }, ..settings() }
+}
+
 fn client() -> Client {
     Client::new(settings())
 }
 
 fn repository(registry: &TestRegistry, name: &str) -> Registry {
     Registry::open(&client(), &registry.reference(name))
+}
+
+fn repository_with(registry: &TestRegistry, name: &str, settings: Settings) -> Registry {
+    Registry::open(&Client::new(settings), &registry.reference(name))
 }
 
 /// A repository with a login for it.
@@ -162,6 +184,19 @@ fn tag(document: &Document) -> String {
 /// Bytes of bodies that went into uploads.
 fn uploaded(log: &[Entry]) -> u64 {
     log.iter().filter(|e| e.path.contains("/uploads/")).map(|e| e.received).sum()
+}
+
+/// Where the chunks of a log began, and how long they were.
+fn chunks(log: &[Entry]) -> Vec<(u64, u64)> {
+    let patches = log.iter().filter(|e| e.method == "PATCH");
+    patches
+        .map(|e| {
+            let (start, end) = e.headers["content-range"].split_once('-').unwrap();
+            let (start, end): (u64, u64) = (start.parse().unwrap(), end.parse().unwrap());
+            assert_eq!(e.headers["content-length"], (end + 1 - start).to_string());
+            (start, end + 1 - start)
+        })
+        .collect()
 }
 
 fn total(contents: &[Vec<u8>]) -> u64 {

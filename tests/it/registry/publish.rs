@@ -29,99 +29,6 @@ fn c34_floe_says_who_it_is() {
     assert!(registry.log().iter().all(|e| e.headers.get("user-agent") == Some(&agent)));
 }
 
-/// Every habit that a publish must get over, and how much of the content goes over the wire again.
-#[test]
-fn a_publish_gets_over_every_habit() {
-    const ALL: u32 = u32::MAX;
-    let status =
-        |method, path, status, count| Switch::Status { method, path, status, retry_after: None, count };
-    let once: &[(&str, Vec<Switch>)] = &[
-        ("none", vec![]),
-        ("relative location", vec![Switch::RelativeLocation]),
-        ("foreign location", vec![Switch::ForeignLocation]),
-        ("ECR", vec![Switch::Ecr201StaleRange]),
-        ("GHCR", vec![Switch::Ghcr416Over4MiB]),
-        ("no digest header", vec![Switch::NoDigestHeader]),
-        ("false digest on PUT", vec![Switch::FalseDigestHeader(&["PUT"])]),
-        ("no HEAD of manifests", vec![Switch::NoHead]),
-        ("slow tags", vec![Switch::SlowTags(3)]),
-        ("503 on POST", vec![status("POST", "", 503, 2)]),
-        ("503 on HEAD", vec![status("HEAD", "", 503, 2)]),
-        ("502 on the last PUT", vec![status("PUT", "/uploads/", 502, 1)]),
-        ("500 on manifests", vec![status("PUT", "/manifests/", 500, 2)]),
-        ("lost reply of a blob", vec![Switch::LostReply { method: "PUT", path: "/uploads/", count: 1 }]),
-        (
-            "lost reply of a manifest",
-            vec![Switch::LostReply { method: "PUT", path: "/manifests/", count: 1 }],
-        ),
-        ("lost reply of a POST", vec![Switch::LostReply { method: "POST", path: "", count: 1 }]),
-        ("no location once", vec![Switch::NoLocation { count: 1 }]),
-        ("tokens for 20", vec![Switch::Bearer { requests: 20, login: None }]),
-        ("tokens for all", vec![Switch::Bearer { requests: ALL, login: None }]),
-    ];
-    for (name, switches) in once {
-        let (log, contents) = publish_under(name, switches);
-        assert_eq!(uploaded(&log), total(&contents), "{name}: bytes sent in vain");
-    }
-    let again: &[(&str, Vec<Switch>)] = &[
-        ("503 on PATCH", vec![status("PATCH", "", 503, 3)]),
-        ("408 on PATCH", vec![status("PATCH", "", 408, 1)]),
-        ("cut", vec![Switch::CutUpload { after: 1_000_000, count: 1 }]),
-        ("cut three times", vec![Switch::CutUpload { after: 300_000, count: 3 }]),
-        ("lost reply of a PATCH", vec![Switch::LostReply { method: "PATCH", path: "", count: 1 }]),
-        ("lost session", vec![Switch::LostSession { count: 1 }]),
-        ("short range", vec![Switch::ShortRange { count: 1 }]),
-        ("a flipped bit", vec![Switch::FlipUpload { count: 1 }]),
-        ("spurious 416", vec![status("PATCH", "", 416, 1)]),
-        ("no PATCH, 405", vec![Switch::NoPatch(405)]),
-        ("no PATCH, 400", vec![Switch::NoPatch(400)]),
-        ("tokens for 1", vec![Switch::Bearer { requests: 1, login: None }]),
-        ("tokens for 3", vec![Switch::Bearer { requests: 3, login: None }]),
-        (
-            "much at once",
-            vec![
-                Switch::Bearer { requests: 2, login: None },
-                status("PATCH", "", 503, 1),
-                Switch::CutUpload { after: 500_000, count: 1 },
-                Switch::RelativeLocation,
-                Switch::NoDigestHeader,
-            ],
-        ),
-    ];
-    for (name, switches) in again {
-        let (log, contents) = publish_under(name, switches);
-        // Only the blob that was hit goes again: the small ones are never more than once too much.
-        let most = total(&contents) + 3 * LARGE as u64 + 2000;
-        assert!(uploaded(&log) <= most, "{name}: {} of {}", uploaded(&log), total(&contents));
-    }
-}
-
-fn publish_under(name: &str, switches: &[Switch]) -> (Vec<Entry>, [Vec<u8>; 3]) {
-    let registry = TestRegistry::start();
-    for switch in switches {
-        registry.set(switch.clone());
-    }
-    let to = repository(&registry, "models/m");
-    let (document, contents) =
-        publish(&to, 7).unwrap_or_else(|e| panic!("{name}: {e:?}\n{:?}", registry.steps()));
-    let claim = to.claim(&tag(&document), &document).unwrap_or_else(|e| panic!("{name}: {e:?}"));
-    assert_eq!(claim, Claim::Created, "{name}");
-    for content in &contents {
-        let kept =
-            registry.blob("models/m", &Digest::of(content)).unwrap_or_else(|| panic!("{name}: no blob"));
-        assert!(*kept == *content, "{name}");
-    }
-    assert_eq!(registry.tags("models/m")[&tag(&document)], document.descriptor.digest.to_string(), "{name}");
-    let log = registry.log();
-    // What is not this registry gets no credentials, whatever stands in its answers.
-    assert!(log.iter().all(|e| !e.foreign || e.authorization.is_none()), "{name}");
-    // Nothing that names something is written before that is there.
-    let first_manifest = log.iter().position(|e| e.short() == "PUT manifests").unwrap();
-    let last_blob = log.iter().rposition(|e| e.short() == "PUT uploads").unwrap();
-    assert!(last_blob < first_manifest, "{name}");
-    (log, contents)
-}
-
 #[test]
 fn what_is_there_is_not_sent() {
     let registry = TestRegistry::start();
@@ -150,7 +57,7 @@ fn an_empty_blob_is_stored() {
 }
 
 /// A blob that also lies in another repository.
-struct Elsewhere(Bytes, Origin);
+pub(super) struct Elsewhere(pub(super) Bytes, pub(super) Origin);
 
 impl Blob for Elsewhere {
     fn descriptor(&self) -> &Descriptor {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// The head of a request.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +51,8 @@ pub struct Answer {
     pub cut: Option<usize>,
     /// Close the connection without any answer.
     pub lost: bool,
+    /// Close the connection after the answer, but read what still comes, so that the answer arrives.
+    pub linger: bool,
 }
 
 impl Answer {
@@ -115,7 +118,7 @@ impl Conn {
     pub fn body(&mut self, request: &Request, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<bool> {
         let mut left = if request.is_chunked() { 0 } else { request.length().unwrap_or(0) };
         let chunked = request.is_chunked();
-        let mut buffer = vec![0; 64 << 10];
+        let mut buffer = vec![0; 256 << 10];
         loop {
             if left == 0 {
                 if !chunked {
@@ -166,7 +169,12 @@ impl Conn {
             return Ok(false);
         }
         stream.write_all(&answer.body)?;
-        Ok(true)
+        if answer.linger {
+            let _ = stream.shutdown(Shutdown::Write);
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            io::copy(&mut self.reader, &mut io::sink())?;
+        }
+        Ok(!answer.linger)
     }
 }
 

@@ -10,4 +10,5 @@ pub(crate) mod http;
 pub(crate) mod models;
 pub(crate) mod program;
 pub(crate) mod registry;
+pub(crate) mod sending;
 pub(crate) mod walk;

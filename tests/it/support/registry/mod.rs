@@ -3,19 +3,25 @@
 //! Its semantics are those of the distribution specification, and of distribution 2.8 where that is
 //! stricter: a session's state changes with every PATCH, an old one is not known any more, and a
 //! body that was cut kills its session. Every request stands in the log with the size of its body.
+//! What floe relies on is also asked of a real registry, in `registry/conformance.rs`.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use floe::oci::{Digest, Reference};
 
 mod state;
+mod uploads;
 
 use super::http::{Answer, Conn, Handler, Request, Server};
-use state::{State, error, fits};
+use state::{State, Stored, error, fits};
+use uploads::Taken;
 
-/// A bad habit. Those with a `count` fire so many times, the others always.
+/// A bad habit, or one that registries differ in. Those with a `count` fire so many times, the others
+/// always.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Switch {
     /// User name and password with each request.
@@ -42,6 +48,10 @@ pub enum Switch {
     Redirect,
     /// A mount opens an upload instead.
     Mount202,
+    /// A mount is an error and opens nothing (Artifactory, Harbor for who is not logged in).
+    MountFails(u16),
+    /// A mount that does not say where from is an error (Quay).
+    MountNeedsFrom,
     /// `Location` without scheme and host.
     RelativeLocation,
     /// `Location` at another port.
@@ -50,8 +60,36 @@ pub enum Switch {
     NoLocation { count: u32 },
     /// The session of an upload is lost.
     LostSession { count: u32 },
+    /// distribution 3: a body that was cut stays as far as it came, and the status tells.
+    SessionSurvives,
+    /// The status of an upload cannot be asked.
+    NoStatus,
     /// ECR: 201 for a PATCH, and a range that is not up to date.
     Ecr201StaleRange,
+    /// What comes after the first PATCH is dropped, and nobody is told.
+    DropsLaterChunks,
+    /// distribution 2.8: `Content-Range` is not looked at, bytes are appended.
+    OutOfOrder,
+    /// A PATCH without `Content-Range` is 416, and so is one whose range is not its length.
+    StrictRange,
+    /// A PATCH with `Content-Range` is answered with this status (GAR).
+    NoChunks(u16),
+    /// Chunks before the last have so many bytes at least, as the session says.
+    MinChunk(u64),
+    /// Only says so.
+    ClaimsMinChunk(u64),
+    /// Bodies over so many bytes are 413; `early` is before all of it was read.
+    TooLarge { over: u64, early: bool },
+    /// Nothing is read any more after so many bytes of an upload's body, and nothing said.
+    Stall { after: u64, count: u32 },
+    /// Pulp: 204 for a PATCH, without a range.
+    Patch204,
+    /// zot: the range in an answer is that of the last chunk.
+    RangeOfChunk,
+    /// Nexus: another publisher of the same blob is first, and ours is 400.
+    Concurrent400 { count: u32 },
+    /// Bodies are hashed and not kept.
+    Discard,
     /// A range in the answer to a PATCH that is less than what was sent.
     ShortRange { count: u32 },
     /// GHCR: 416 for a PATCH with a length over 4 MiB.
@@ -74,6 +112,18 @@ pub enum Switch {
     Harbor201ButLost { count: u32 },
     /// ECR: 400 for a tag that exists, even for the same digest.
     Immutable400,
+    /// Another status for such a tag: Harbor 412, Quay 409, zot and GAR 403.
+    Immutable(u16),
+    /// Layers of other media types than these are 400 (Quay).
+    MediaTypes(&'static [&'static str]),
+    /// `If-None-Match: *` is heeded when a tag is written.
+    IfNoneMatch,
+    /// Repositories are there only after somebody made them (ECR).
+    NoRepository,
+    /// Every so manieth request is answered with this status.
+    EveryNth { n: u32, status: u16 },
+    /// 429, and a date to come back at.
+    RetryDate { method: &'static str, path: &'static str, seconds: u64, count: u32 },
     /// A new tag is not seen for so many looks.
     SlowTags(u32),
     /// Tags cannot be removed.
@@ -115,6 +165,9 @@ impl Entry {
 
 struct Core {
     state: Mutex<State>,
+    arrived: AtomicU64,
+    /// Nobody waits for a stalled request any more.
+    ended: AtomicBool,
     main: OnceLock<String>,
     other: OnceLock<String>,
 }
@@ -133,7 +186,13 @@ pub struct TestRegistry {
 
 impl TestRegistry {
     pub fn start() -> Self {
-        let core = Arc::new(Core { state: Mutex::default(), main: OnceLock::new(), other: OnceLock::new() });
+        let core = Arc::new(Core {
+            state: Mutex::default(),
+            arrived: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            main: OnceLock::new(),
+            other: OnceLock::new(),
+        });
         let servers =
             [false, true].map(|foreign| Server::start(Arc::new(Port { core: Arc::clone(&core), foreign })));
         core.main.set(servers[0].addr().to_string()).unwrap();
@@ -193,14 +252,32 @@ impl TestRegistry {
 
     pub fn blob(&self, repository: &str, digest: &Digest) -> Option<Arc<Vec<u8>>> {
         let digest = digest.to_string();
-        self.state(|s| s.repos.get(repository)?.blobs.get(&digest).and_then(|d| s.blobs.get(d).cloned()))
+        self.state(|s| {
+            let stored = s.repos.get(repository)?.blobs.get(&digest).and_then(|d| s.blobs.get(d))?;
+            stored.bytes.clone()
+        })
+    }
+
+    /// The size of a blob, which may not have been kept.
+    pub fn blob_size(&self, repository: &str, digest: &str) -> Option<u64> {
+        self.state(|s| s.has_blob(repository, digest).then(|| s.blobs.get(digest).map(|b| b.size))?)
+    }
+
+    /// Bytes of upload bodies so far, those of the requests that still run included.
+    pub fn arrived(&self) -> u64 {
+        self.core.arrived.load(Ordering::Relaxed)
+    }
+
+    /// Takes a blob out of a repository.
+    pub fn lose_blob(&self, repository: &str, digest: &Digest) {
+        self.state(|s| s.repos.get_mut(repository).map(|r| r.blobs.remove(&digest.to_string())));
     }
 
     /// Puts a blob into a repository.
     pub fn add_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
         let digest = Digest::of(bytes);
         self.state(|s| {
-            s.blobs.insert(digest.to_string(), Arc::new(bytes.to_vec()));
+            s.blobs.insert(digest.to_string(), Stored::keep(bytes.to_vec()));
             s.repos.entry(repository.to_owned()).or_default().blobs.insert(digest.to_string());
         });
         digest
@@ -265,7 +342,19 @@ impl Core {
                 }
                 _ => None,
             });
+            let dated = state.fires(|s| match s {
+                Switch::RetryDate { method, path, seconds, count } if fits(request, method, path) => {
+                    Some((*seconds, *count))
+                }
+                _ => None,
+            });
+            let fault = fault.or_else(|| state.nth(request).map(|status| (status, None)));
             match fault {
+                _ if dated.is_some() => {
+                    let date = SystemTime::now() + Duration::from_secs(dated.unwrap_or(0));
+                    let date = httpdate::fmt_http_date(date);
+                    Some(error(429, "TOOMANYREQUESTS", "as the switch says").with("Retry-After", date))
+                }
                 Some((status, after)) => {
                     let answer = error(status, "UNKNOWN", "as the switch says");
                     Some(match after {
@@ -311,43 +400,55 @@ impl Core {
     }
 
     fn upload(&self, conn: &mut Conn, request: &Request, repo: &str, id: &str) -> io::Result<Answer> {
-        let (cut, flip) = {
-            let mut s = self.state.lock().unwrap();
-            let has_body = request.is_chunked() || request.length().unwrap_or(0) > 0;
-            let cut = s.fires(|s| match s {
-                Switch::CutUpload { after, count } if has_body => Some((*after, *count)),
-                _ => None,
-            });
-            let flip = s.fires(|s| match s {
-                Switch::FlipUpload { count } if has_body => Some(((), *count)),
-                _ => None,
-            });
-            (cut, flip.is_some())
-        };
-        let mut body = Vec::new();
+        let faults = self.state.lock().unwrap().faults(request, repo, id);
+        let limit = faults.too_large.map_or(u64::MAX, |(over, _)| over);
+        let early = faults.too_large.is_some_and(|(_, early)| early);
+        if early && request.length().is_some_and(|l| l > limit) {
+            return Ok(Answer { linger: true, ..error(413, "SIZE_INVALID", "too large") });
+        }
+        let mut taken = Taken::new(faults.content);
+        let mut bytes = 0;
+        let mut stalled = false;
         let whole = conn.body(request, |piece| {
-            body.extend_from_slice(piece);
-            cut.is_none_or(|c| (body.len() as u64) < c)
+            bytes += piece.len() as u64;
+            self.arrived.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            taken.push(piece);
+            stalled = faults.stall.is_some_and(|after| bytes >= after);
+            !stalled && !(early && bytes > limit) && faults.cut.is_none_or(|cut| bytes < cut)
         });
+        if early && bytes > limit {
+            return Ok(Answer { linger: true, ..error(413, "SIZE_INVALID", "too large") });
+        }
         if !matches!(whole, Ok(true)) {
-            // As distribution 2.8: what was cut cannot be taken up again.
-            if let Ok(id) = id.parse() {
-                self.state.lock().unwrap().sessions.remove(&id);
+            self.state.lock().unwrap().cut(id, taken);
+            let begun = Instant::now();
+            while stalled && begun.elapsed() < Duration::from_secs(8) && !self.ended.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(20));
             }
             whole?;
             return Err(io::ErrorKind::ConnectionReset.into());
         }
-        if flip && let Some(byte) = body.last_mut() {
-            *byte ^= 1;
+        if bytes > limit {
+            return Ok(error(413, "SIZE_INVALID", "too large"));
+        }
+        if faults.flip {
+            taken.flip();
         }
         let mut state = self.state.lock().unwrap();
         let base = [self.main.get().unwrap().as_str(), self.other.get().unwrap()];
         Ok(match request.method.as_str() {
             "POST" => state.begin(request, repo, base),
-            "PATCH" => state.patch(request, repo, id, &body, base),
-            "PUT" => state.commit(request, repo, id, &body),
-            "DELETE" => Answer::new(204),
+            "GET" => state.status(request, repo, id, base),
+            "PATCH" => state.patch(request, repo, id, taken, base),
+            "PUT" => state.commit(request, repo, id, taken),
+            "DELETE" => state.cancel(id),
             _ => error(405, "UNSUPPORTED", "no such method"),
         })
+    }
+}
+
+impl Drop for TestRegistry {
+    fn drop(&mut self) {
+        self.core.ended.store(true, Ordering::Relaxed);
     }
 }

@@ -9,6 +9,7 @@ use floe::oci::Digest;
 use serde_json::{Value, json};
 
 use super::super::http::{Answer, Request};
+use super::uploads::Session;
 use super::{Entry, Switch};
 
 #[derive(Default)]
@@ -21,22 +22,29 @@ pub(super) struct Repo {
     pub(super) hidden: BTreeMap<String, u32>,
 }
 
-pub(super) struct Session {
-    pub(super) repo: String,
-    pub(super) state: u32,
-    pub(super) bytes: Vec<u8>,
-    pub(super) patched: bool,
+/// A blob. Its bytes may have been hashed and not kept.
+pub(super) struct Stored {
+    pub(super) size: u64,
+    pub(super) bytes: Option<Arc<Vec<u8>>>,
+}
+
+impl Stored {
+    pub(super) fn keep(bytes: Vec<u8>) -> Self {
+        Self { size: bytes.len() as u64, bytes: Some(Arc::new(bytes)) }
+    }
 }
 
 #[derive(Default)]
 pub(super) struct State {
     pub(super) switches: Vec<(Switch, u32)>,
-    pub(super) blobs: BTreeMap<String, Arc<Vec<u8>>>,
+    pub(super) blobs: BTreeMap<String, Stored>,
     pub(super) repos: BTreeMap<String, Repo>,
     pub(super) sessions: BTreeMap<u64, Session>,
     /// Requests left and scopes granted.
     pub(super) tokens: BTreeMap<String, (u32, Vec<String>)>,
     pub(super) serial: u64,
+    /// Requests so far, for those of which every so manieth fails.
+    pub(super) asked: u32,
     pub(super) log: Vec<Entry>,
 }
 
@@ -74,6 +82,19 @@ impl State {
     pub(super) fn serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
+    }
+
+    /// The status of this request, where it is one of every so many.
+    pub(super) fn nth(&mut self, request: &Request) -> Option<u16> {
+        let (n, status) = self.any(|s| match s {
+            Switch::EveryNth { n, status } => Some((*n, *status)),
+            _ => None,
+        })?;
+        if request.path == "/token" || request.path == "/v2/" {
+            return None;
+        }
+        self.asked += 1;
+        (self.asked % n == 0).then_some(status)
     }
 
     pub(super) fn has_blob(&self, repo: &str, digest: &str) -> bool {
@@ -178,118 +199,6 @@ impl State {
         (!allowed).then_some(refuse)
     }
 
-    pub(super) fn begin(&mut self, request: &Request, repo: &str, base: [&str; 2]) -> Answer {
-        if let (Some(digest), Some(from)) = (request.param("mount"), request.param("from")) {
-            let token = request.header("authorization").and_then(|a| a.strip_prefix("Bearer "));
-            let readable =
-                token.and_then(|t| self.tokens.get(t)).is_none_or(|(_, s)| granted(s, from, "pull"));
-            if !self.on(&Switch::Mount202) && readable && self.has_blob(from, digest) {
-                self.repos.entry(repo.to_owned()).or_default().blobs.insert(digest.to_owned());
-                return Answer::new(201)
-                    .with("Location", format!("http://{}/v2/{repo}/blobs/{digest}", base[0]))
-                    .with("Docker-Content-Digest", digest);
-            }
-        }
-        let id = self.serial();
-        self.sessions
-            .insert(id, Session { repo: repo.to_owned(), state: 0, bytes: Vec::new(), patched: false });
-        let no_location = self.fires(|s| match s {
-            Switch::NoLocation { count } => Some(((), *count)),
-            _ => None,
-        });
-        let answer = Answer::new(202).with("Range", "0-0");
-        if no_location.is_some() { answer } else { answer.with("Location", self.location(repo, id, 0, base)) }
-    }
-
-    pub(super) fn location(&self, repo: &str, id: u64, state: u32, base: [&str; 2]) -> String {
-        let path = format!("/v2/{repo}/blobs/uploads/{id}?_state={state}");
-        if self.on(&Switch::RelativeLocation) {
-            return path;
-        }
-        format!("http://{}{path}", base[usize::from(self.on(&Switch::ForeignLocation))])
-    }
-
-    /// The session of a request, where it is known and its state is the present one.
-    pub(super) fn session(&mut self, request: &Request, repo: &str, id: &str) -> Option<u64> {
-        let lost = self.fires(|s| match s {
-            Switch::LostSession { count } => Some(((), *count)),
-            _ => None,
-        });
-        let id = id.parse().ok()?;
-        if lost.is_some() {
-            self.sessions.remove(&id);
-        }
-        let session = self.sessions.get(&id)?;
-        (session.repo == repo && request.param("_state") == Some(&session.state.to_string())).then_some(id)
-    }
-
-    pub(super) fn patch(
-        &mut self,
-        request: &Request,
-        repo: &str,
-        id: &str,
-        body: &[u8],
-        base: [&str; 2],
-    ) -> Answer {
-        if let Some(status) = self.any(|s| match s {
-            Switch::NoPatch(status) => Some(*status),
-            _ => None,
-        }) {
-            return error(status, "UNSUPPORTED", "no PATCH here");
-        }
-        if self.on(&Switch::Ghcr416Over4MiB) && request.length().unwrap_or(0) > 4 << 20 {
-            return error(416, "BLOB_UPLOAD_INVALID", "too long");
-        }
-        let unknown = || error(404, "BLOB_UPLOAD_UNKNOWN", "no such upload");
-        let Some(key) = self.session(request, repo, id) else { return unknown() };
-        let ecr = self.on(&Switch::Ecr201StaleRange);
-        let short = self.fires(|s| match s {
-            Switch::ShortRange { count } => Some(((), *count)),
-            _ => None,
-        });
-        let Some(session) = self.sessions.get_mut(&key) else { return unknown() };
-        if let Some(range) = request.header("content-range") {
-            let start = range.split('-').next().and_then(|s| s.parse::<usize>().ok());
-            if start != Some(session.bytes.len()) {
-                let range = format!("0-{}", session.bytes.len().saturating_sub(1));
-                return error(416, "RANGE_INVALID", "out of order").with("Range", range);
-            }
-        }
-        // ECR forgets every PATCH but the first.
-        if !(ecr && session.patched) {
-            session.bytes.extend_from_slice(body);
-        }
-        session.patched = true;
-        session.state += 1;
-        let (state, mut have) = (session.state, session.bytes.len().saturating_sub(1));
-        if short.is_some() {
-            have /= 2;
-            session.bytes.truncate(have + 1);
-        }
-        let location = self.location(repo, key, state, base);
-        let (status, range) = if ecr { (201, "0-0".to_owned()) } else { (202, format!("0-{have}")) };
-        Answer::new(status).with("Location", location).with("Range", range)
-    }
-
-    pub(super) fn commit(&mut self, request: &Request, repo: &str, id: &str, body: &[u8]) -> Answer {
-        let Some(key) = self.session(request, repo, id) else {
-            return error(404, "BLOB_UPLOAD_UNKNOWN", "no such upload");
-        };
-        let Some(mut session) = self.sessions.remove(&key) else {
-            return error(404, "BLOB_UPLOAD_UNKNOWN", "no such upload");
-        };
-        session.bytes.extend_from_slice(body);
-        let found = Digest::of(&session.bytes).to_string();
-        if request.param("digest") != Some(&found) {
-            return error(400, "DIGEST_INVALID", "provided digest did not match uploaded content");
-        }
-        self.blobs.insert(found.clone(), Arc::new(session.bytes));
-        self.repos.entry(repo.to_owned()).or_default().blobs.insert(found.clone());
-        Answer::new(201)
-            .with("Location", format!("/v2/{repo}/blobs/{found}"))
-            .with("Docker-Content-Digest", found)
-    }
-
     pub(super) fn blob(
         &mut self,
         request: &Request,
@@ -301,14 +210,15 @@ impl State {
         if !self.has_blob(repo, digest) {
             return error(404, "BLOB_UNKNOWN", "no such blob");
         }
-        let bytes = Arc::clone(&self.blobs[digest]);
+        let size = self.blobs[digest].size;
+        let kept = self.blobs[digest].bytes.clone();
         let base = |status| {
             Answer::new(status)
                 .with("Docker-Content-Digest", digest)
                 .with("Content-Type", "application/octet-stream")
         };
         match request.method.as_str() {
-            "HEAD" => return Answer { length: Some(bytes.len() as u64), ..base(200) },
+            "HEAD" => return Answer { length: Some(size), ..base(200) },
             "GET" if self.on(&Switch::Redirect) && !foreign => {
                 return Answer::new(307)
                     .with("Location", format!("http://{other}{}?signature=s3cr3t", request.path));
@@ -316,6 +226,7 @@ impl State {
             "GET" => {}
             _ => return error(405, "UNSUPPORTED", "no such method"),
         }
+        let Some(bytes) = kept else { return error(500, "UNKNOWN", "these bytes were not kept") };
         let start = request.header("range").filter(|_| !self.on(&Switch::NoRange));
         let start = start.and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
         let mut answer = match start {
@@ -401,8 +312,26 @@ impl State {
             .with("Docker-Content-Digest", digest.clone());
         let is_tag = !name.contains(':');
         let exists = is_tag && repo.tagged(name).is_some();
+        if exists && self.on(&Switch::IfNoneMatch) && request.header("if-none-match") == Some("*") {
+            return error(412, "PRECONDITION", "it is there");
+        }
         if exists && self.on(&Switch::Immutable400) {
             return error(400, "TAG_INVALID", "the tag is immutable");
+        }
+        if let Some(status) = self.any(|s| match s {
+            Switch::Immutable(status) if exists => Some(*status),
+            _ => None,
+        }) {
+            return error(status, "DENIED", "the tag is immutable");
+        }
+        let allowed = self.any(|s| match s {
+            Switch::MediaTypes(allowed) => Some(*allowed),
+            _ => None,
+        });
+        let mut types =
+            value["layers"].as_array().into_iter().flatten().filter_map(|l| l["mediaType"].as_str());
+        if allowed.is_some_and(|allowed| types.any(|t| !allowed.contains(&t))) {
+            return error(400, "MANIFEST_INVALID", "a layer has a media type that is not allowed");
         }
         let lost = self.fires(|s| match s {
             Switch::Harbor201ButLost { count } if is_tag => Some(((), *count)),
