@@ -414,7 +414,8 @@ impl Core {
             self.arrived.fetch_add(piece.len() as u64, Ordering::Relaxed);
             taken.push(piece);
             stalled = faults.stall.is_some_and(|after| bytes >= after);
-            !stalled && !(early && bytes > limit) && faults.cut.is_none_or(|cut| bytes < cut)
+            let enough = stalled || early && bytes > limit || faults.cut.is_some_and(|cut| bytes >= cut);
+            !enough
         });
         if early && bytes > limit {
             return Ok(Answer { linger: true, ..error(413, "SIZE_INVALID", "too large") });

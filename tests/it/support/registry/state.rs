@@ -94,7 +94,7 @@ impl State {
             return None;
         }
         self.asked += 1;
-        (self.asked % n == 0).then_some(status)
+        self.asked.is_multiple_of(n).then_some(status)
     }
 
     pub(super) fn has_blob(&self, repo: &str, digest: &str) -> bool {
