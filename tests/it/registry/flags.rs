@@ -120,3 +120,31 @@ fn c11_the_journal_is_in_the_cache_folder_and_for_the_user_alone() {
         }
     }
 }
+
+#[test]
+fn c07_ctrl_c_ends_a_pause() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    write(&model.join("weights.bin"), &noise(1, 1000));
+    let registry = TestRegistry::start();
+    registry.set(Switch::Status {
+        method: "",
+        path: "",
+        status: 429,
+        retry_after: Some(100),
+        count: u32::MAX,
+    });
+    let mut command = Floe::new(folder.path()).command();
+    command.arg("build").arg(&model).args(["--name", "m", "--base", "scratch", "-o"]);
+    command.arg(format!("docker://{}/m", registry.addr()));
+    let mut child =
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    while registry.log().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let begun = std::time::Instant::now();
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(50));
+}
