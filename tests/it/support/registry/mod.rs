@@ -122,6 +122,8 @@ pub enum Switch {
     NoRepository,
     /// Every so manieth request is answered with this status.
     EveryNth { n: u32, status: u16 },
+    /// So many of a hundred requests are answered with 503; which ones the seed says.
+    Sometimes { percent: u32, seed: u32 },
     /// 429, and a date to come back at.
     RetryDate { method: &'static str, path: &'static str, seconds: u64, count: u32 },
     /// A new tag is not seen for so many looks.

@@ -86,15 +86,19 @@ impl State {
 
     /// The status of this request, where it is one of every so many.
     pub(super) fn nth(&mut self, request: &Request) -> Option<u16> {
-        let (n, status) = self.any(|s| match s {
-            Switch::EveryNth { n, status } => Some((*n, *status)),
-            _ => None,
-        })?;
         if request.path == "/token" || request.path == "/v2/" {
             return None;
         }
         self.asked += 1;
-        self.asked.is_multiple_of(n).then_some(status)
+        let asked = self.asked;
+        self.any(|s| match s {
+            Switch::EveryNth { n, status } => asked.is_multiple_of(*n).then_some(*status),
+            Switch::Sometimes { percent, seed } => {
+                let mixed = (asked ^ seed.rotate_left(16)).wrapping_mul(0x9e37_79b1);
+                ((mixed >> 16) % 100 < *percent).then_some(503)
+            }
+            _ => None,
+        })
     }
 
     pub(super) fn has_blob(&self, repo: &str, digest: &str) -> bool {
