@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{BoolishValueParser, FalseyValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::values;
@@ -144,6 +144,46 @@ pub(crate) struct Global {
     /// The file with logins for registries
     #[arg(hide_short_help = true, long, global = true, env = "FLOE_AUTHFILE", value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,
+    /// A file with certificates of authorities that count besides the system's; repeatable
+    #[arg(
+        hide_short_help = true,
+        long,
+        global = true,
+        env = "FLOE_CA_FILE",
+        value_delimiter = ',',
+        value_name = "FILE"
+    )]
+    pub(crate) ca_file: Vec<PathBuf>,
+    /// The certificate to show to the registries that are named here
+    #[arg(
+        hide_short_help = true,
+        long,
+        global = true,
+        env = "FLOE_CERT",
+        requires = "key",
+        value_name = "FILE"
+    )]
+    pub(crate) cert: Option<PathBuf>,
+    /// The key of that certificate
+    #[arg(
+        hide_short_help = true,
+        long,
+        global = true,
+        env = "FLOE_KEY",
+        requires = "cert",
+        value_name = "FILE"
+    )]
+    pub(crate) key: Option<PathBuf>,
+    /// A folder with `*.crt`, `*.cert` and `*.key` for the registries that are named here, or with a
+    /// folder HOST[:PORT] of these for each host, as certs.d has them
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_CERT_DIR", value_name = "DIR")]
+    pub(crate) cert_dir: Option<PathBuf>,
+    /// `false` reaches the registries that are named here as --insecure does
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_TLS_VERIFY", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    pub(crate) tls_verify: Option<bool>,
+    /// The registries.conf to use in place of the user's and the system's
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_REGISTRIES_CONF", value_name = "FILE")]
+    pub(crate) registries_conf: Option<PathBuf>,
 }
 
 /// How progress is shown.
@@ -175,6 +215,10 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Find the version that a digest or model id belongs to
     Which(WhichArgs),
+    /// Log in to a registry, and keep the login where podman and Docker find it
+    Login(LoginArgs),
+    /// Forget the login for a registry
+    Logout(LogoutArgs),
     /// Print the JSON schema of serving.yaml
     #[command(after_help = "Examples:\n  floe schema")]
     Schema,
@@ -465,6 +509,55 @@ pub(crate) struct WhichArgs {
     /// Print a JSON document
     #[arg(long, env = "FLOE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
+}
+
+/// Flags of `login`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  floe login ghcr.io\n  floe login ghcr.io -u me --password-stdin <token.txt",
+    after_long_help = LOGIN_LONG
+)]
+pub(crate) struct LoginArgs {
+    /// The registry, perhaps with a namespace: HOST[:PORT][/NAMESPACE]
+    #[arg(value_name = "HOST")]
+    pub(crate) host: String,
+    /// The user name; without it a terminal asks for it
+    #[arg(short, long, env = "FLOE_USERNAME", value_name = "USER")]
+    pub(crate) username: Option<String>,
+    /// The password or access token, for all to see who list processes; better is the next one
+    #[arg(hide_short_help = true, short, long, conflicts_with = "password_stdin", value_name = "PASSWORD")]
+    pub(crate) password: Option<String>,
+    /// Read the password or access token from standard input
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// Keep the login without asking the registry whether it is right
+    #[arg(hide_short_help = true, long)]
+    pub(crate) no_verify: bool,
+}
+
+/// Where logins are kept, and what stands in for them.
+const LOGIN_LONG: &str = concat!(
+    "The login is kept in --authfile, else in $REGISTRY_AUTH_FILE, in $DOCKER_CONFIG/config.json, or in\n",
+    "$XDG_RUNTIME_DIR/containers/auth.json, where podman keeps them too; a credential helper that this\n",
+    "file names for the host keeps it instead.\n\n",
+    "Without a login, and before any that is kept, every command uses FLOE_USERNAME and FLOE_PASSWORD, for\n",
+    "the registry FLOE_REGISTRY, else for the one that it writes to or is about. In a job of GitLab\n",
+    "CI_REGISTRY_USER and CI_REGISTRY_PASSWORD, else CI_JOB_TOKEN, count for CI_REGISTRY after all others.\n\n",
+    "Examples:\n",
+    "  floe login ghcr.io\n",
+    "  floe login quay.io/team -u team+robot --password-stdin <token.txt",
+);
+
+/// Flags of `logout`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  floe logout ghcr.io\n  floe logout --all")]
+pub(crate) struct LogoutArgs {
+    /// The registry, as it was named at the login
+    #[arg(value_name = "HOST", conflicts_with = "all")]
+    pub(crate) host: Option<String>,
+    /// Every registry of the file
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[cfg(test)]

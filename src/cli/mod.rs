@@ -4,8 +4,10 @@ mod args;
 mod cmd;
 mod context;
 mod mistake;
+mod network;
 mod output;
 mod progress;
+mod prompt;
 mod report;
 mod values;
 
@@ -29,7 +31,7 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let context = Context::new(&cli.global, matches!(cli.command, Command::Build(_) | Command::Serve(_)));
+    let context = Context::new(&cli.global, &cli.command);
     let result = run(&cli.command, &context);
     context.finish();
     match result {
@@ -52,6 +54,8 @@ fn run(command: &Command, context: &Context) -> Result<()> {
         Command::Versions(args) => cmd::versions::run(args, context),
         Command::Inspect(args) => cmd::inspect::run(args, context),
         Command::Which(args) => cmd::which::run(args, context),
+        Command::Login(args) => cmd::login::run(args, context),
+        Command::Logout(args) => cmd::logout::run(args, context),
         Command::Schema => cmd::schema::run(),
         Command::Completions { shell } => cmd::completions::run(*shell),
         Command::Man { command } => cmd::man::run(command.as_deref()),

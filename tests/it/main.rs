@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod access;
 mod attached;
 mod cli;
 mod embedded;

@@ -4,6 +4,8 @@ pub(super) mod build;
 pub(super) mod completions;
 pub(super) mod infer;
 pub(super) mod inspect;
+pub(super) mod login;
+pub(super) mod logout;
 pub(super) mod man;
 pub(super) mod models;
 pub(super) mod schema;

@@ -20,7 +20,8 @@
 //!
 //! Which way a request takes: this file → `upload`, `download`, `names` (what is asked, and what
 //! the answers mean), `body` → `call` (401s, redirects, another try) → `auth`, `host` (what may go where)
-//! → `transport`, `tls`, `pipe` (bytes).
+//! → `transport`, `tls`, `pipe` (bytes). `registries` says where a name leads before all that, and
+//! `mirror` reads from several such places.
 //!
 //! Invariants: what is read is verified; what a registry says about a write is checked by asking
 //! again, never by its words; credentials go to the host and port they belong to and no other.
@@ -28,12 +29,17 @@
 mod auth;
 mod body;
 mod call;
+mod certificates;
 mod credentials;
 mod download;
 mod error;
 mod host;
+mod mirror;
 mod names;
+mod notice;
 mod pipe;
+mod proxy;
+mod registries;
 mod tls;
 mod transport;
 mod upload;
@@ -52,7 +58,11 @@ use crate::error::Result;
 use crate::event::Observe;
 use crate::oci::{Descriptor, Reference};
 
-pub use self::credentials::{Credentials, Login, Secret};
+pub use self::certificates::{Certificates, Shown};
+pub use self::credentials::{Credentials, Keeper, Kept, Login, Secret};
+pub use self::mirror::Mirrored;
+pub use self::proxy::Proxies;
+pub use self::registries::Registries;
 pub use self::transport::{Client, Retry, Settings, Timeouts};
 
 /// One repository on one registry.
@@ -64,13 +74,49 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The repository of a reference; its tag and digest are of no meaning here. Asks nothing yet.
+    /// The repository of a reference, at the place where [`Settings::registries`] has it; tag and
+    /// digest only choose that place. Asks nothing yet; one that is blocked refuses when it is asked.
     pub fn open(client: &Client, reference: &Reference) -> Self {
+        let route = client.settings().registries.route(reference);
+        match route.blocked {
+            None => Self::at(client, &route.at),
+            Some(prefix) => {
+                let host = Arc::new(Host::blocked(&reference.registry, &prefix));
+                Self { host, ..Self::at(client, reference) }
+            }
+        }
+    }
+
+    /// The repository of a reference, as it stands there.
+    fn at(client: &Client, reference: &Reference) -> Self {
         Self {
             client: client.clone(),
             host: client.host(&reference.registry),
             repository: reference.repository.clone(),
         }
+    }
+
+    /// Asks a registry whether it lets us in: the login is sent where it wants one.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Denied`](crate::Kind::Denied) when it does not, and when it cannot be reached.
+    pub fn greet(client: &Client, registry: &str, namespace: &str) -> Result<()> {
+        let host = client.host(registry);
+        let scope = Scope::default();
+        let call = Call {
+            client,
+            host: &host,
+            repository: namespace,
+            method: Method::GET,
+            target: Target::Path("v2/"),
+            headers: Vec::new(),
+            body: None,
+            scope: &scope,
+            doing: "log in",
+        };
+        let (reply, _) = call.ask(error::MAX_ERROR_BODY).map_err(|f| f.error)?;
+        if reply.status.is_success() { Ok(()) } else { Err(call.refused(&reply).error) }
     }
 
     /// Host and port, as the user writes them.

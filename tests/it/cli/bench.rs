@@ -237,6 +237,7 @@ impl Run {
     }
 
     pub(crate) fn go(mut self) -> Ran {
+        let kept = crate::support::secrets::of(&self.command);
         let mut child = self
             .command
             .stdin(Stdio::piped())
@@ -250,6 +251,7 @@ impl Run {
         let feed = std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &input).is_ok());
         let out = child.wait_with_output().unwrap();
         let _fed = feed.join();
+        crate::support::secrets::check(&self.command, &kept, &[&out.stdout, &out.stderr]);
         Ran {
             code: out.status.code().unwrap_or(-1),
             out: String::from_utf8(out.stdout).expect("stdout is text"),

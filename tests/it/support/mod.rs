@@ -9,5 +9,8 @@ pub(crate) mod elf;
 pub(crate) mod http;
 pub(crate) mod models;
 pub(crate) mod program;
+pub(crate) mod proxy;
 pub(crate) mod registry;
+pub(crate) mod secrets;
+pub(crate) mod tls;
 pub(crate) mod walk;

@@ -82,6 +82,14 @@ pub enum Switch {
     NoHead,
     /// An error's body repeats the `Authorization` header.
     Echo,
+    /// Tokens say that they live so many seconds, and live so many milliseconds.
+    TokenLife { says: u64, millis: u64 },
+    /// The realm trades this identity token: by POST, or by GET as a password where it knows no POST.
+    Identity { token: &'static str, post: bool },
+    /// This token is taken without a realm.
+    OwnToken(&'static str),
+    /// A header in every answer.
+    Header(&'static str, &'static str),
 }
 
 /// One request and what came of it.
@@ -133,9 +141,17 @@ pub struct TestRegistry {
 
 impl TestRegistry {
     pub fn start() -> Self {
+        Self::start_with(|handler| Server::start(handler))
+    }
+
+    /// A registry that speaks TLS.
+    pub fn start_tls(config: Arc<rustls::ServerConfig>) -> Self {
+        Self::start_with(|handler| super::tls::serve(handler, Arc::clone(&config)))
+    }
+
+    fn start_with(serve: impl Fn(Arc<dyn Handler>) -> Server) -> Self {
         let core = Arc::new(Core { state: Mutex::default(), main: OnceLock::new(), other: OnceLock::new() });
-        let servers =
-            [false, true].map(|foreign| Server::start(Arc::new(Port { core: Arc::clone(&core), foreign })));
+        let servers = [false, true].map(|foreign| serve(Arc::new(Port { core: Arc::clone(&core), foreign })));
         core.main.set(servers[0].addr().to_string()).unwrap();
         core.other.set(servers[1].addr().to_string()).unwrap();
         Self { core, _servers: servers }
@@ -255,6 +271,13 @@ impl Handler for Port {
 
 impl Core {
     fn answer(&self, conn: &mut Conn, request: &Request, foreign: bool) -> io::Result<Answer> {
+        let mut form = Vec::new();
+        if request.path == "/token" {
+            conn.body(request, |b| {
+                form.extend_from_slice(b);
+                true
+            })?;
+        }
         let early = {
             let mut state = self.state.lock().unwrap();
             let fault = state.fires(|s| match s {
@@ -273,13 +296,15 @@ impl Core {
                         None => answer,
                     })
                 }
-                None if request.path == "/token" => Some(state.token(request)),
+                None if request.path == "/token" => Some(state.token(request, &form)),
                 None if foreign => None,
                 None => state.challenge(request, self.main.get().unwrap()),
             }
         };
         if let Some(answer) = early {
-            conn.body(request, |_| true)?;
+            if request.path != "/token" {
+                conn.body(request, |_| true)?;
+            }
             return Ok(answer);
         }
         let Some(rest) = request.path.strip_prefix("/v2/") else {

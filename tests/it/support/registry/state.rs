@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use floe::oci::Digest;
 use serde_json::{Value, json};
 
-use super::super::http::{Answer, Request};
+use super::super::http::{Answer, Request, decode};
 use super::{Entry, Switch};
 
 #[derive(Default)]
@@ -36,6 +37,8 @@ pub(super) struct State {
     pub(super) sessions: BTreeMap<u64, Session>,
     /// Requests left and scopes granted.
     pub(super) tokens: BTreeMap<String, (u32, Vec<String>)>,
+    /// When tokens end, where that is counted in time.
+    pub(super) ends: BTreeMap<String, Instant>,
     pub(super) serial: u64,
     pub(super) log: Vec<Entry>,
 }
@@ -108,6 +111,11 @@ impl State {
                 }
             }
         }
+        for (switch, _) in &self.switches {
+            if let Switch::Header(name, value) = switch {
+                answer.headers.push(((*name).to_owned(), (*value).to_owned()));
+            }
+        }
         if answer.status >= 400 && self.on(&Switch::Echo) {
             let sent = request.header("authorization").unwrap_or("nothing");
             let secret = sent.split(' ').next_back().unwrap_or("");
@@ -119,23 +127,60 @@ impl State {
 }
 
 impl State {
-    pub(super) fn token(&mut self, request: &Request) -> Answer {
+    pub(super) fn token(&mut self, request: &Request, form: &[u8]) -> Answer {
         let Some((requests, login)) = self.any(|s| match s {
             Switch::Bearer { requests, login } => Some((*requests, *login)),
             _ => None,
         }) else {
             return error(404, "UNSUPPORTED", "no tokens here");
         };
-        if let Some((user, password)) = login {
+        let identity = self.any(|s| match s {
+            Switch::Identity { token, post } => Some((*token, *post)),
+            _ => None,
+        });
+        let form: Vec<(String, String)> = String::from_utf8_lossy(form)
+            .split('&')
+            .filter_map(|p| p.split_once('='))
+            .map(|(k, v)| (decode(k), decode(v)))
+            .collect();
+        let field = |name: &str| form.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str());
+        if let Some((token, post)) = identity {
+            let fits = if post {
+                request.method == "POST"
+                    && field("grant_type") == Some("refresh_token")
+                    && field("refresh_token") == Some(token)
+            } else {
+                if request.method == "POST" {
+                    return error(404, "UNSUPPORTED", "no POST here");
+                }
+                let sent = request.header("authorization").and_then(|a| a.strip_prefix("Basic "));
+                sent.and_then(|s| STANDARD.decode(s).ok())
+                    .is_some_and(|b| b.ends_with(format!(":{token}").as_bytes()))
+            };
+            if !fits {
+                return error(401, "UNAUTHORIZED", "who are you");
+            }
+        } else if let Some((user, password)) = login {
             let want = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
             if request.header("authorization") != Some(&want) {
                 return error(401, "UNAUTHORIZED", "who are you");
             }
         }
         let token = format!("token-number-{}", self.serial());
-        let scopes = request.params("scope").map(str::to_owned).collect();
+        let scopes = match field("scope") {
+            Some(all) => all.split(' ').map(str::to_owned).collect(),
+            None => request.params("scope").map(str::to_owned).collect(),
+        };
         self.tokens.insert(token.clone(), (requests, scopes));
-        Answer::new(200).body(json!({"token": token, "expires_in": 300}).to_string())
+        let life = self.any(|s| match s {
+            Switch::TokenLife { says, millis } => Some((*says, *millis)),
+            _ => None,
+        });
+        if let Some((_, millis)) = life {
+            self.ends.insert(token.clone(), Instant::now() + Duration::from_millis(millis));
+        }
+        let says = life.map_or(300, |(says, _)| says);
+        Answer::new(200).body(json!({"token": token, "expires_in": says}).to_string())
     }
 
     /// What stands in the way of a request, by its credentials.
@@ -161,6 +206,12 @@ impl State {
             .with("WWW-Authenticate", format!("Bearer realm=\"{realm}\",service=\"test\""))
             .body(error(401, "UNAUTHORIZED", "a token please").body);
         let Some(token) = sent.and_then(|s| s.strip_prefix("Bearer ")) else { return Some(refuse) };
+        if self.any(|s| matches!(s, Switch::OwnToken(own) if *own == token).then_some(())).is_some() {
+            return None;
+        }
+        if self.ends.get(token).is_some_and(|end| Instant::now() >= *end) {
+            return Some(refuse);
+        }
         let Some((left, scopes)) = self.tokens.get_mut(token) else { return Some(refuse) };
         if *left == 0 {
             return Some(refuse);
