@@ -69,7 +69,7 @@ impl Context {
             other => other,
         };
         let stop = Arc::new(AtomicBool::new(false));
-        if matches!(command, Command::Build(_) | Command::Serve(_)) {
+        if command.heeds_signals() {
             watch_signals(&stop);
         }
         let talk = progress::talk(progress, verbosity, color, stop);
@@ -138,6 +138,7 @@ impl Context {
     }
 
     /// The model's name and id, as an image gives them to what serves it.
+    #[cfg(feature = "serve")]
     pub(crate) fn served(&self) -> (Option<String>, Option<String>) {
         (text("FLOE_MODEL_NAME"), text("FLOE_MODEL_ID"))
     }

@@ -9,6 +9,7 @@ mod output;
 mod progress;
 mod prompt;
 mod report;
+#[cfg(feature = "serve")]
 mod values;
 
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ fn run(command: &Command, context: &Context) -> Result<()> {
     match command {
         Command::Build(args) => cmd::build::run(args, context),
         Command::Infer(args) => cmd::infer::run(args, context),
+        #[cfg(feature = "serve")]
         Command::Serve(args) => cmd::serve::run(args, context),
         Command::Models(args) => cmd::models::run(args, context),
         Command::Versions(args) => cmd::versions::run(args, context),

@@ -9,6 +9,7 @@ pub(super) mod logout;
 pub(super) mod man;
 pub(super) mod models;
 pub(super) mod schema;
+#[cfg(feature = "serve")]
 pub(super) mod serve;
 pub(super) mod versions;
 pub(super) mod which;
