@@ -19,7 +19,7 @@ impl Place {
             .unwrap();
         child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
         let out = child.wait_with_output().unwrap();
-        assert!(!said(&out).contains(password.trim()), "{}", said(&out));
+        assert!(password.is_empty() || !said(&out).contains(password.trim()), "{}", said(&out));
         out
     }
 }

@@ -12,7 +12,7 @@
 mod challenge;
 mod token;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use reqwest::Url;
@@ -28,6 +28,8 @@ use crate::error::{Error, Kind, show_bytes};
 
 /// How many tokens are kept for one registry.
 const MAX_TOKENS: usize = 256;
+/// How many tokens are remembered that are not used any more.
+const MAX_SPENT: usize = 256;
 
 /// What a request wants to do, as the token protocol writes it; the main scope comes first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +74,8 @@ pub(super) enum Scheme {
 pub(super) struct Auth {
     pub(super) scheme: Scheme,
     tokens: BTreeMap<(String, Scope), Token>,
+    /// Tokens that were used up or refused: an answer that is on its way may still repeat one.
+    spent: VecDeque<Secret>,
     /// A token was refused before its time.
     early: bool,
     /// The registry's own token that a login gave, once it was sent.
@@ -80,7 +84,13 @@ pub(super) struct Auth {
 
 impl Auth {
     pub(super) fn new() -> Self {
-        Self { scheme: Scheme::Unasked, tokens: BTreeMap::new(), early: false, given: None }
+        Self {
+            scheme: Scheme::Unasked,
+            tokens: BTreeMap::new(),
+            spent: VecDeque::new(),
+            early: false,
+            given: None,
+        }
     }
 
     /// The value of the `Authorization` header for a request; `None` where nothing is to be sent.
@@ -117,9 +127,11 @@ impl Auth {
                 let token = fetch(client, host, repository, &wanted, login.as_ref())?;
                 let value = header("Bearer", &token.value)?;
                 if self.tokens.len() >= MAX_TOKENS {
-                    self.tokens.clear();
+                    self.spend(|_| true);
                 }
-                self.tokens.insert(key, token);
+                if let Some(old) = self.tokens.insert(key, token) {
+                    self.remember(old.value);
+                }
                 Ok(Some(value))
             }
         }
@@ -152,11 +164,7 @@ impl Auth {
             if self.given.as_ref().is_some_and(|g| g.reveal() == refused) {
                 return Ok(false);
             }
-            let before = self.tokens.len();
-            self.tokens.retain(|_, t| t.value.reveal() != refused);
-            if self.tokens.len() < before {
-                self.early = true;
-            }
+            self.early |= self.spend(|t| t.value.reveal() == refused);
             return Ok(true);
         }
         if challenges.iter().any(|c| c.scheme.eq_ignore_ascii_case("basic")) && self.scheme == Scheme::Unasked
@@ -167,9 +175,25 @@ impl Auth {
         Ok(false)
     }
 
-    /// The tokens that are held, so that no message shows one.
+    /// Gives up tokens; whether there was one.
+    fn spend(&mut self, which: impl Fn(&Token) -> bool) -> bool {
+        let spent: Vec<Secret> =
+            self.tokens.extract_if(.., |_, t| which(t)).map(|(_, token)| token.value).collect();
+        let any = !spent.is_empty();
+        spent.into_iter().for_each(|s| self.remember(s));
+        any
+    }
+
+    fn remember(&mut self, spent: Secret) {
+        if self.spent.len() >= MAX_SPENT {
+            self.spent.pop_front();
+        }
+        self.spent.push_back(spent);
+    }
+
+    /// The tokens that were sent, so that no message shows one.
     pub(super) fn secrets(&self) -> Vec<Secret> {
-        self.tokens.values().map(|t| t.value.clone()).collect()
+        self.tokens.values().map(|t| t.value.clone()).chain(self.spent.iter().cloned()).collect()
     }
 }
 
