@@ -91,7 +91,10 @@ pub(super) fn broken(e: reqwest::Error, what: &str) -> Failure {
                 .hint("if it is meant to answer plain HTTP, name it with `--insecure HOST`"),
         ),
         _ => {
+            let why = cause(&e);
             let hint = match (connect, timeout) {
+                // Only a better hint hangs on these words of the HTTP library.
+                (true, _) if why.contains("proxy auth") => PROXY_LOGIN,
                 (true, false) => "check the name of the registry, the network, and whether a proxy is needed",
                 (true, true) => {
                     "nobody answers at that address; check the name of the registry and the network"
@@ -99,10 +102,14 @@ pub(super) fn broken(e: reqwest::Error, what: &str) -> Failure {
                 _ => "try again; if it stays, look at the network between here and the registry",
             };
             let again = if connect { Again::Unreached } else { Again::After(None) };
-            Failure { error: error.because(cause(&e)).hint(hint), again }
+            Failure { error: error.because(why).hint(hint), again }
         }
     }
 }
+
+/// What to do about a proxy that does not let us through.
+const PROXY_LOGIN: &str =
+    "the proxy wants a login: write http://USER:PASSWORD@HOST:PORT in the variable that names it";
 
 /// Whether an alert is about the certificate that we showed, or did not show.
 fn wants_certificate(alert: rustls::AlertDescription) -> bool {
@@ -223,7 +230,7 @@ fn hint(asked: &Asked<'_>, status: StatusCode, words: &str) -> Option<String> {
         404 => "check the name of the repository; some registries want it to be made first".to_owned(),
         413 => "the registry, or a proxy before it, does not take so much at once; raise its limit, or split the file"
             .to_owned(),
-        407 => "the proxy wants a login: write http://USER:PASSWORD@HOST:PORT in the variable that names it".to_owned(),
+        407 => PROXY_LOGIN.to_owned(),
         405 | 501 => "this registry does not support that".to_owned(),
         409 | 412 => "the tag may be immutable; use another one".to_owned(),
         300..=399 => "the registry sent us elsewhere where that is not allowed; use the name that it stands under".to_owned(),

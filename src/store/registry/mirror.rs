@@ -34,7 +34,7 @@ impl Mirrored {
     }
 
     /// The places from the one where the name was found.
-    fn from_found(&self) -> &[Registry] {
+    fn since_found(&self) -> &[Registry] {
         let at = self.found.load(Ordering::Relaxed).min(self.places.len() - 1);
         &self.places[at..]
     }
@@ -76,12 +76,12 @@ impl Source for Mirrored {
 
     fn document(&self, descriptor: &Descriptor) -> Result<Document> {
         let what = descriptor.digest.to_string();
-        let found = first(self.from_found(), &what, |place| place.document(descriptor).map(Some))?;
+        let found = first(self.since_found(), &what, |place| place.document(descriptor).map(Some))?;
         found.map(|(_, document)| document).ok_or_else(|| super::super::missing(descriptor, "any mirror"))
     }
 
     fn blob<'a>(&'a self, descriptor: &Descriptor) -> Result<Box<dyn Blob + 'a>> {
-        let places = self.from_found();
+        let places = self.since_found();
         let blobs: Result<Vec<_>> = places.iter().map(|place| place.blob(descriptor)).collect();
         Ok(Box::new(MirroredBlob { places, blobs: blobs? }))
     }

@@ -19,7 +19,7 @@ impl Secure {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new(&folder.path().join("authority"));
         let registry =
-            TestRegistry::start_tls(authority.server(NAME, clients)).with(Switch::RelativeLocation);
+            TestRegistry::start_tls(&authority.server(NAME, clients)).with(Switch::RelativeLocation);
         let proxy = TestProxy::start(registry.addr(), None);
         let place = Place::with(registry);
         // One folder is enough for the test, and this one goes last.

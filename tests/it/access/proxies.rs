@@ -78,6 +78,12 @@ fn c38_a_proxys_login_is_for_the_proxy_alone() {
         let (code, said) = b.place.exit_code(b.build().arg("-vv").env("ALL_PROXY", with(userinfo)));
         assert!(matches!(code, Some(4 | 8)), "{said}");
     }
+    // A tunnel that is refused is told with what to do.
+    let line = format!("versions docker://{NAME}/team/m");
+    let (code, said) =
+        b.place.exit_code(b.place.command(&line).env("HTTPS_PROXY", with("pat:wrong-secret@")));
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("hint: the proxy wants a login"), "{said}");
     let (code, said) = b.place.exit_code(b.build().env("ALL_PROXY", "socks5://pat:s3cret@127.0.0.1:9"));
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("speaks `socks5`, which floe does not"), "{said}");

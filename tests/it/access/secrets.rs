@@ -150,6 +150,47 @@ fn no_credential_is_in_anything_that_floe_writes() {
     assert!(echoed, "no answer repeated what was sent");
 }
 
+/// Whatever the credential is and wherever it is from: another port of the same machine gets none.
+#[test]
+fn no_credential_follows_a_redirect_or_a_foreign_location() {
+    for kind in kinds().into_iter().filter(|k| k.secret != "wrong-horse") {
+        let p = Place::new();
+        for switch in kind.switches.iter().cloned().chain([Switch::ForeignLocation, Switch::Redirect]) {
+            p.registry.set(switch);
+        }
+        let command = |line: &str| {
+            let mut command = p.command(line);
+            let host = p.registry.addr();
+            command.envs(kind.env.iter().map(|(k, v)| (*k, v.replace("HOST", host))));
+            command
+        };
+        match &kind.entry {
+            Some(entry) => p.write("home/.docker/config.json", auths(p.registry.addr(), entry)),
+            None if kind.name == "a helper" => {
+                let answer = format!("{{\"Username\":\"{USER}\",\"Secret\":\"{PASSWORD}\"}}");
+                p.program("docker-credential-t", &format!("cat >/dev/null; echo '{answer}'"));
+                p.write("home/.docker/config.json", r#"{"credsStore":"t"}"#)
+            }
+            None => p.write("home/nothing", ""),
+        };
+        // The upload leads there, and so does reading the configuration.
+        p.publishes(&mut command("build model --name m -o docker://HOST/team/m"));
+        p.publishes(&mut command("inspect docker://HOST/team/m"));
+        let log = p.registry.log();
+        let foreign: Vec<_> = log.iter().filter(|e| e.foreign).collect();
+        assert!(
+            foreign.iter().any(|e| e.method == "GET") && foreign.iter().any(|e| e.method != "GET"),
+            "{}",
+            kind.name
+        );
+        for entry in foreign {
+            assert!(entry.authorization.is_none(), "{}: {entry:?}", kind.name);
+            assert!(!format!("{entry:?}").contains(kind.secret), "{}: {entry:?}", kind.name);
+        }
+        assert!(log.iter().any(|e| e.authorization.is_some()), "{}: nobody was asked for a login", kind.name);
+    }
+}
+
 /// Looks for a secret in all that is left on disk, apart from where the test or a login put it.
 fn look(folder: &Path, top: &Path, secret: &str) {
     for item in std::fs::read_dir(folder).unwrap() {

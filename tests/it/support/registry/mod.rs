@@ -141,12 +141,12 @@ pub struct TestRegistry {
 
 impl TestRegistry {
     pub fn start() -> Self {
-        Self::start_with(|handler| Server::start(handler))
+        Self::start_with(Server::start)
     }
 
     /// A registry that speaks TLS.
-    pub fn start_tls(config: Arc<rustls::ServerConfig>) -> Self {
-        Self::start_with(|handler| super::tls::serve(handler, Arc::clone(&config)))
+    pub fn start_tls(config: &Arc<rustls::ServerConfig>) -> Self {
+        Self::start_with(|handler| super::tls::serve(handler, Arc::clone(config)))
     }
 
     fn start_with(serve: impl Fn(Arc<dyn Handler>) -> Server) -> Self {
