@@ -145,3 +145,47 @@ fn a_logout_says_which_other_file_still_has_a_login() {
         said(&out)
     );
 }
+
+/// Types at a terminal what is asked for, and shows what the terminal showed.
+const TYPE: &str = r#"
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+seen = b""
+def read(until):
+    global seen
+    while until is None or until not in seen:
+        try:
+            piece = os.read(terminal, 1024)
+        except OSError:
+            break
+        if not piece:
+            break
+        seen += piece
+read(b"User name for ")
+os.write(terminal, b"ann\n")
+read(b"Password for ")
+os.write(terminal, sys.argv[1].encode().decode("unicode_escape").encode())
+read(None)
+sys.stdout.buffer.write(seen)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+#[test]
+fn a_terminal_is_asked_and_shows_no_password() {
+    let p = Place::closed();
+    let typed = |keys: &str| {
+        let mut command = Command::new("python3");
+        command.args(["-c", TYPE, keys, env!("CARGO_BIN_EXE_floe"), "login", p.registry.addr()]);
+        output(command.env_clear().env("HOME", p.path("home")).env("PATH", std::env::var("PATH").unwrap()))
+    };
+    // With a slip that is taken back.
+    let out = typed("correct-horsf\\x7fe-battery\\n");
+    assert!(out.status.success(), "{}", said(&out));
+    assert!(said(&out).contains("Login Succeeded!"), "{}", said(&out));
+    assert!(!said(&out).contains("horse") && !said(&out).contains("battery"), "{}", said(&out));
+    assert!(p.path("home/.config/containers/auth.json").exists());
+    // Ctrl-C.
+    assert_eq!(typed("correct\\x03").status.code(), Some(130));
+}
