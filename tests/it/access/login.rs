@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use super::*;
+use crate::support::debian::DebianRegistry;
 
 impl Place {
     /// A login with the password on standard input.
@@ -188,4 +189,42 @@ fn a_terminal_is_asked_and_shows_no_password() {
     assert!(p.path("home/.config/containers/auth.json").exists());
     // Ctrl-C.
     assert_eq!(typed("correct\\x03").status.code(), Some(130));
+}
+
+/// Ann's line of htpasswd, with bcrypt, as `python3 -c "import crypt; print(crypt.crypt(PASSWORD,
+/// crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=32)))"` makes it.
+const HTPASSWD: &str = "ann:$2b$05$i100ZPDdVTynFTpGWcjUg.4ds/pg4DiEt5rGU0vhvNyK5OkZjtFru";
+
+#[test]
+fn c25_a_real_registry_and_skopeo_take_our_logins_and_we_take_theirs() {
+    let debian = DebianRegistry::closed(HTPASSWD);
+    let p = Place::new();
+    let host = debian.host();
+    let out = p.login(&format!("login {host} -u ann --password-stdin --authfile ours.json"), "wrong-horse");
+    assert_eq!(out.status.code(), Some(8), "{}", said(&out));
+    let out = p.login(&format!("login {host} -u ann --password-stdin --authfile ours.json"), PASSWORD);
+    assert!(out.status.success(), "{}", said(&out));
+    let line = format!("build model --name m -o docker://{host}/team/m --alias latest --authfile");
+    p.publishes(&mut p.command(&format!("{line} ours.json")));
+    let ours = p.path("ours.json");
+    let image = format!("docker://{host}/team/m:latest");
+    crate::support::program::skopeo(&[
+        "inspect",
+        "--tls-verify=false",
+        "--authfile",
+        ours.to_str().unwrap(),
+        &image,
+    ]);
+    // And the other way round.
+    let theirs = p.path("theirs.json");
+    let mut login = Command::new("skopeo");
+    login
+        .args(["login", "--tls-verify=false", "-u", USER, "-p", PASSWORD, "--authfile"])
+        .arg(&theirs)
+        .arg(&host);
+    crate::support::program::succeeded(&mut login);
+    p.publishes(&mut p.command(&format!("{line} theirs.json --label a=b")));
+    let out = p.login(&format!("logout {host} --authfile theirs.json"), "");
+    assert!(said(&out).starts_with("forgot the login"), "{}", said(&out));
+    assert_eq!(p.exit_code(&mut p.command(&format!("{line} theirs.json --label c=d"))).0, Some(8));
 }
