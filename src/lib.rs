@@ -89,6 +89,7 @@ pub mod runtimes;
 pub mod serve;
 pub mod store;
 pub mod tar;
+pub mod verify;
 pub mod versions;
 
 pub use error::{Error, Kind, Result};

@@ -262,10 +262,12 @@ pub fn build(options: &Options, around: &Surroundings<'_>) -> Result<Vec<Built>>
         }
         stage(see, &format!("publish {}", model.repository))?;
         let targets = target::open(targets, &model.repository, around)?;
+        let recipes = pack::recipes(model, plan, &targets, options)?;
+        pack::preflight(&recipes, &targets, see)?;
         // First what comes from outside: a base that is damaged is found before anything of the model
         // is stored.
         pack::base_layers(base, &targets, options, see)?;
-        let layers = pack::layers(model, plan, &targets, options, see)?;
+        let layers = pack::layers(&recipes, &targets, see)?;
         let (images, top) = assemble(base, plan, &layers)?;
         target::store(&targets, &images, &top, see)?;
         let facts = attach::facts(model.detection.as_ref(), &top.descriptor);
@@ -296,7 +298,7 @@ fn rehearse(
     if options.mode == Mode::Plan {
         return Ok(answer(model, base, plan, None, Vec::new(), true));
     }
-    let layers = pack::layers(model, plan, &[], options, see)?;
+    let layers = pack::layers(&pack::recipes(model, plan, &[], options)?, &[], see)?;
     let (images, top) = assemble(base, plan, &layers)?;
     Ok(answer(model, base, plan, Some((&images, &top, &layers)), Vec::new(), true))
 }

@@ -19,37 +19,68 @@ use crate::event::Observe;
 use crate::image;
 use crate::pack::{Known, Layer, hash};
 use crate::plan::Plan;
-use crate::store::Presence;
+use crate::store::{Expected, Presence};
 
 /// The most threads that compress one layer; each keeps a few blocks in memory.
 const MAX_THREADS: usize = 8;
 
-/// Packs every layer of the plan into every destination.
-pub(super) fn layers(
-    model: &Prepared,
-    plan: &Plan,
+/// The layers of a plan, ready to be made.
+pub(super) struct Recipes<'a> {
+    all: Vec<Layer<'a>>,
+    /// How many are made at once.
+    workers: usize,
+    /// Whether they have to arrive in their order.
+    ordered: bool,
+}
+
+/// How every layer of the plan is made. Samples content where the plan leaves the codec open.
+pub(super) fn recipes<'a>(
+    model: &'a Prepared,
+    plan: &'a Plan,
     targets: &[Target<'_>],
     options: &Options,
-    see: &dyn Observe,
-) -> Result<Vec<image::Layer>> {
+) -> Result<Recipes<'a>> {
     let ordered = targets.iter().any(|t| t.sink().ordered());
     let workers = if ordered { 1 } else { options.jobs.min(plan.layers.len()).max(1) };
     // All threads together are as many as were asked for, and so is the memory.
     let threads = (options.jobs / workers).clamp(1, MAX_THREADS);
-    let recipes = plan
+    let all = plan
         .layers
         .iter()
         .map(|l| Layer::new(l, &model.tree, plan.owner, threads))
         .collect::<Result<Vec<_>>>()?;
+    Ok(Recipes { all, workers, ordered })
+}
+
+/// Asks every destination whether it would take the layers, before a byte is sent.
+pub(super) fn preflight(recipes: &Recipes<'_>, targets: &[Target<'_>], see: &dyn Observe) -> Result<()> {
+    let expected: Vec<Expected> = recipes
+        .all
+        .iter()
+        .map(|recipe| {
+            let (exact, size) = recipe.size().map_or((false, recipe.work()), |size| (true, size));
+            Expected { title: recipe.title(), size, exact }
+        })
+        .collect();
+    targets.iter().try_for_each(|t| t.sink().preflight(&expected, &t.toward(see)))
+}
+
+/// Packs every layer into every destination.
+pub(super) fn layers(
+    recipes: &Recipes<'_>,
+    targets: &[Target<'_>],
+    see: &dyn Observe,
+) -> Result<Vec<image::Layer>> {
+    let Recipes { all, workers, ordered } = recipes;
     // Biggest first, so that the last thread to finish has little left; ties by place.
-    let mut order: Vec<usize> = (0..recipes.len()).collect();
+    let mut order: Vec<usize> = (0..all.len()).collect();
     if !ordered {
-        order.sort_by_key(|i| (std::cmp::Reverse(recipes[*i].work()), *i));
+        order.sort_by_key(|i| (std::cmp::Reverse(all[*i].work()), *i));
     }
-    let packed = in_parallel(&order, workers, |i| one(&recipes[i], targets, see))?;
+    let packed = in_parallel(&order, *workers, |i| one(&all[i], targets, see))?;
     Ok(packed
         .into_iter()
-        .zip(&recipes)
+        .zip(all)
         .map(|(packed, recipe)| image::Layer {
             packed,
             role: recipe.role().to_owned(),

@@ -284,7 +284,11 @@ pub(super) fn publish(
     let mut number = None;
     for (target, slot) in targets.iter().zip(&mut all) {
         let Some(repository) = target.repository() else { continue };
-        let done = versions::publish(repository, top)?;
+        let done = if options.number_tag {
+            versions::publish_numbered(repository, top)?
+        } else {
+            versions::publish(repository, top)?
+        };
         number.get_or_insert(done.number);
         if done.tie {
             warn(
@@ -305,7 +309,6 @@ pub(super) fn publish(
         }
         if options.number_tag {
             aliases.push(done.number.to_string());
-            repository.point(&done.number.to_string(), top)?;
         }
         // What was there before has its facts.
         if let Some(facts) = facts.filter(|_| !done.existed && target.keeps_facts()) {

@@ -23,8 +23,11 @@ macro_rules! exit_codes {
     };
 }
 
+mod login;
 #[cfg(feature = "serve")]
 mod serve;
+
+pub(crate) use login::{LoginArgs, LogoutArgs};
 
 #[cfg(feature = "serve")]
 pub(crate) use serve::ServeArgs;
@@ -218,6 +221,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Find the version that a digest or model id belongs to
     Which(WhichArgs),
+    /// Read an image again and hold it against all that is said of it
+    Verify(VerifyArgs),
     /// Log in to a registry, and keep the login where podman and Docker find it
     Login(LoginArgs),
     /// Forget the login for a registry
@@ -243,7 +248,7 @@ impl Command {
     /// Whether a signal asks it to stop in order, rather than ending it at once.
     pub(crate) fn heeds_signals(&self) -> bool {
         match self {
-            Self::Build(_) => true,
+            Self::Build(_) | Self::Verify(_) => true,
             #[cfg(feature = "serve")]
             Self::Serve(_) => true,
             _ => false,
@@ -454,53 +459,37 @@ pub(crate) struct WhichArgs {
     pub(crate) json: bool,
 }
 
-/// Flags of `login`.
+/// Flags of `verify`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  floe login ghcr.io\n  floe login ghcr.io -u me --password-stdin <token.txt",
-    after_long_help = LOGIN_LONG
+    after_help = "Examples:\n  floe verify churn:3\n  floe verify docker://registry.example/team/churn --json\n  floe verify churn:3 --root /model",
+    after_long_help = concat!(exit_codes!(), "\n\nExamples:\n  floe verify churn:3\n  floe verify churn:3 --root /model\n  floe verify --root /model --model-id 0f1e…")
 )]
-pub(crate) struct LoginArgs {
-    /// The registry, perhaps with a namespace: HOST[:PORT][/NAMESPACE]
-    #[arg(value_name = "HOST")]
-    pub(crate) host: String,
-    /// The user name; without it a terminal asks for it
-    #[arg(short, long, env = "FLOE_USERNAME", value_name = "USER")]
-    pub(crate) username: Option<String>,
-    /// The password or access token, for all to see who list processes; better is the next one
-    #[arg(hide_short_help = true, short, long, conflicts_with = "password_stdin", value_name = "PASSWORD")]
-    pub(crate) password: Option<String>,
-    /// Read the password or access token from standard input
-    #[arg(long)]
-    pub(crate) password_stdin: bool,
-    /// Keep the login without asking the registry whether it is right
-    #[arg(hide_short_help = true, long)]
-    pub(crate) no_verify: bool,
-}
-
-/// Where logins are kept, and what stands in for them.
-const LOGIN_LONG: &str = concat!(
-    "The login is kept in --authfile, else in $REGISTRY_AUTH_FILE, in $DOCKER_CONFIG/config.json, or in\n",
-    "$XDG_RUNTIME_DIR/containers/auth.json, where podman keeps them too; a credential helper that this\n",
-    "file names for the host keeps it instead.\n\n",
-    "Without a login, and before any that is kept, every command uses FLOE_USERNAME and FLOE_PASSWORD, for\n",
-    "the registry FLOE_REGISTRY, else for the one that it writes to or is about. In a job of GitLab\n",
-    "CI_REGISTRY_USER and CI_REGISTRY_PASSWORD, else CI_JOB_TOKEN, count for CI_REGISTRY after all others.\n\n",
-    "Examples:\n",
-    "  floe login ghcr.io\n",
-    "  floe login quay.io/team -u team+robot --password-stdin <token.txt",
-);
-
-/// Flags of `logout`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  floe logout ghcr.io\n  floe logout --all")]
-pub(crate) struct LogoutArgs {
-    /// The registry, as it was named at the login
-    #[arg(value_name = "HOST", conflicts_with = "all")]
-    pub(crate) host: Option<String>,
-    /// Every registry of the file
-    #[arg(long)]
-    pub(crate) all: bool,
+pub(crate) struct VerifyArgs {
+    /// NAME, NAME:7, NAME:v7-…, NAME:ALIAS, NAME@DIGEST, docker://…, oci:…, oci-archive:…
+    #[arg(value_name = "REF", required_unless_present = "root")]
+    pub(crate) reference: Option<String>,
+    /// Pack the files of a running container again, whose `/model` is here, and compare them with REF or with a model id
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// With --root and without REF: the model's name
+    #[arg(hide_short_help = true, long, env = "FLOE_MODEL_NAME", requires = "root", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// With --root and without REF: the model id that the files should have
+    #[arg(hide_short_help = true, long, env = "FLOE_MODEL_ID", requires = "root", value_name = "ID")]
+    pub(crate) model_id: Option<String>,
+    /// With --root: the owner that the files were packed with
+    #[arg(hide_short_help = true, long, env = "FLOE_OWNER", requires = "root", value_name = "UID:GID")]
+    pub(crate) owner: Option<String>,
+    /// With --root: the platform, where the image has several
+    #[arg(hide_short_help = true, long, env = "FLOE_PLATFORM", value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// Print a JSON document
+    #[arg(long, env = "FLOE_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+    /// How many blobs are read at once
+    #[arg(hide_short_help = true, short, long, env = "FLOE_JOBS", value_name = "N")]
+    pub(crate) jobs: Option<usize>,
 }
 
 #[cfg(test)]

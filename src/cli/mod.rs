@@ -3,6 +3,7 @@
 mod args;
 mod cmd;
 mod context;
+mod find;
 mod mistake;
 mod network;
 mod output;
@@ -58,6 +59,7 @@ fn run(command: &Command, context: &Context) -> Result<()> {
         Command::Which(args) => cmd::which::run(args, context),
         Command::Login(args) => cmd::login::run(args, context),
         Command::Logout(args) => cmd::logout::run(args, context),
+        Command::Verify(args) => cmd::verify::run(args, context),
         Command::Schema => cmd::schema::run(),
         Command::Completions { shell } => cmd::completions::run(*shell),
         Command::Man { command } => cmd::man::run(command.as_deref()),

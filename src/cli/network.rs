@@ -65,6 +65,9 @@ impl Named {
             Command::Which(args) => {
                 Self { main: args.name.as_deref().and_then(of_text).into_iter().collect(), base: None }
             }
+            Command::Verify(args) => {
+                Self { main: args.reference.as_deref().and_then(of_text).into_iter().collect(), base: None }
+            }
             Command::Login(args) => {
                 let reference = super::cmd::login::place(&args.host).ok().map(|p| p.reference());
                 Self { main: reference.into_iter().collect(), base: None }

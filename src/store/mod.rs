@@ -86,8 +86,24 @@ pub trait Source: Send + Sync {
     fn blob<'a>(&'a self, descriptor: &Descriptor) -> Result<Box<dyn Blob + 'a>>;
 }
 
+/// A blob that is going to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// What it is, for people.
+    pub title: String,
+    /// How many bytes it will have at most.
+    pub size: u64,
+    /// Whether it will have exactly so many.
+    pub exact: bool,
+}
+
 /// Can be written.
 pub trait Sink: Send + Sync {
+    /// Refuses, before anything is read, what the store is known not to take, or whoever may not write.
+    fn preflight(&self, _blobs: &[Expected], _see: &dyn Observe) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether the blob is there.
     fn presence(&self, descriptor: &Descriptor) -> Result<Presence>;
 

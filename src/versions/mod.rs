@@ -14,6 +14,6 @@ pub mod select;
 pub mod tag;
 
 pub use list::{Collection, Row, collection};
-pub use publish::{Published, alias, publish};
+pub use publish::{Published, alias, publish, publish_numbered};
 pub use select::{Selector, select};
 pub use tag::{Name, check_alias};

@@ -5,6 +5,7 @@
 mod access;
 mod attached;
 mod cli;
+mod crowd;
 mod embedded;
 mod formats;
 mod golden;
@@ -21,4 +22,5 @@ mod serving;
 mod stores;
 mod support;
 mod traffic;
+mod verify;
 mod versions;

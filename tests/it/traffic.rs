@@ -198,3 +198,26 @@ fn c25_logins_come_from_the_files_of_podman_and_docker_in_their_order() {
         assert!(build(&[("DOCKER_CONFIG", elsewhere)], &[]).status.success());
     }
 }
+
+#[test]
+fn the_right_to_push_is_asked_for_before_much_is_packed() {
+    let p = Place::new();
+    let big = std::fs::File::create(p.dir.path().join("model/big.bin")).unwrap();
+    big.set_len(65 << 20).unwrap();
+    p.registry.set(Switch::Status { method: "POST", path: "", status: 403, retry_after: None, count: 1 });
+    let to = p.to("team/m");
+    let (code, said) = p.floe.build_refused(&p.dir.path().join("model"), &["--name", "m", "-o", &to]);
+    assert_eq!(code, 8, "{said}");
+    assert!(said.contains("ask for the right to push"), "{said}");
+    let sent: u64 = p.registry.log().iter().map(|e| e.received).sum();
+    assert_eq!(sent, 0, "{:?}", p.registry.steps());
+
+    // Who may push leaves no upload open, and asks once.
+    p.registry.forget();
+    p.build(&["-o", &to]);
+    let steps = p.registry.steps();
+    let first: Vec<&str> =
+        steps.iter().map(String::as_str).filter(|s| s.contains("uploads")).take(2).collect();
+    assert_eq!(first, ["POST uploads", "DELETE uploads"], "{steps:?}");
+    assert_eq!(steps.iter().filter(|s| *s == "DELETE uploads").count(), 1);
+}

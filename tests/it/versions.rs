@@ -116,6 +116,93 @@ fn publishers_race_in_a_registry_with_write_once_tags() {
     race(&(0..4).map(|_| registry(server.addr())).collect::<Vec<_>>(), 3);
 }
 
+/// Many publishers that want bare numbers at once; gives the number of each content.
+fn race_for_numbers(stores: &[Arc<dyn Repository>], rounds: usize) -> BTreeMap<Digest, u64> {
+    let mut all = BTreeMap::new();
+    let mut highest = 0;
+    for round in 0..rounds {
+        let texts: Vec<String> = (0..stores.len()).map(|i| format!("{round}/{}", i.max(1))).collect();
+        let published: Vec<versions::Published> = std::thread::scope(|scope| {
+            let threads: Vec<_> = stores
+                .iter()
+                .zip(&texts)
+                .map(|(store, text)| {
+                    scope.spawn(move || {
+                        versions::publish_numbered(&**store, &document(&**store, text)).unwrap()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        for p in &published {
+            assert!(p.number > highest, "who starts after another returned gets a higher number");
+        }
+        highest = published.iter().map(|p| p.number).max().unwrap();
+        all.extend(published.iter().map(|p| (p.digest, p.number)));
+    }
+    // Each number is a tag, of exactly the content that was told.
+    for (digest, number) in &all {
+        assert_eq!(stores[0].resolve(&number.to_string()).unwrap().unwrap().digest, *digest, "{number}");
+    }
+    let numbers: BTreeSet<u64> = all.values().copied().collect();
+    assert_eq!(numbers.len(), all.len(), "a number is of one content");
+    all
+}
+
+#[test]
+fn numbers_are_exact_where_tags_are_written_once() {
+    for habits in [
+        vec![Switch::Immutable400],
+        vec![Switch::Immutable400, Switch::Harbor201ButLost { count: 5 }],
+        vec![Switch::Immutable400, Switch::SlowTags(2)],
+        vec![Switch::Immutable400, Switch::LostReply { method: "PUT", path: "/manifests/", count: 3 }],
+    ] {
+        let server = TestRegistry::start();
+        for habit in &habits {
+            server.set(habit.clone());
+        }
+        let all = race_for_numbers(&(0..5).map(|_| registry(server.addr())).collect::<Vec<_>>(), 3);
+        assert!(all.len() >= 4 * 3, "{habits:?}: {all:?}");
+    }
+}
+
+#[test]
+fn numbers_are_exact_on_disk_and_none_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || -> Arc<dyn Repository> {
+        Arc::new(Layout::create(dir.path().join("l"), Some("m:".into()), Options::default()).unwrap())
+    };
+    let all = race_for_numbers(&(0..5).map(|_| open()).collect::<Vec<_>>(), 3);
+    assert_eq!(all.values().max().copied(), u64::try_from(all.len()).ok());
+}
+
+#[test]
+fn a_number_that_a_dead_publisher_claimed_is_its_contents() {
+    let store = Memory::new();
+    let (a, b) = (document(&store, "a"), document(&store, "b"));
+    // `a` died between its two tags.
+    store.claim("1", &a).unwrap();
+    assert_eq!(versions::publish_numbered(&store, &b).unwrap().number, 2);
+    assert_eq!(
+        versions::publish_numbered(&store, &a).unwrap().number,
+        3,
+        "a number below one that returned is gone"
+    );
+    let c = document(&store, "c");
+    store.claim("4", &c).unwrap();
+    assert_eq!(versions::publish_numbered(&store, &c).unwrap().number, 4);
+    // A number that somebody tagged by hand is stepped over.
+    store.claim("5", &a).unwrap();
+    assert_eq!(versions::publish_numbered(&store, &document(&store, "d")).unwrap().number, 6);
+    let e = document(&store, "e");
+    store.claim("7", &a).unwrap();
+    let published = versions::publish(&store, &e).unwrap();
+    assert_eq!(published.number, 7);
+    let error = versions::publish_numbered(&store, &e).unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert_eq!(store.resolve("7").unwrap().unwrap().digest, a.descriptor.digest, "nothing is overwritten");
+}
+
 #[test]
 fn a_number_of_two_contents_is_a_tie_and_refused() {
     let store = Memory::new();

@@ -184,11 +184,7 @@ fn options(args: &BuildArgs, context: &Context) -> Result<Options> {
         (None, Some(base)) => Some(Foundation::Base(base.clone())),
         (None, None) => None,
     };
-    let jobs = match args.jobs {
-        Some(0) => return Err(usage("`--jobs 0` would do nothing", "give 1 or more")),
-        Some(n) => n.min(256),
-        None => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-    };
+    let jobs = jobs(args.jobs)?;
     Ok(Options {
         input: Input { path: args.path.clone(), definition },
         name: args.name.clone(),
@@ -307,7 +303,16 @@ fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>> {
     Ok(all)
 }
 
-fn owner(text: &str) -> Result<Owner> {
+/// Threads for hashing and compressing: as many as there are processors, unless somebody says.
+pub(super) fn jobs(given: Option<usize>) -> Result<usize> {
+    match given {
+        Some(0) => Err(usage("`--jobs 0` would do nothing", "give 1 or more")),
+        Some(n) => Ok(n.min(256)),
+        None => Ok(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
+    }
+}
+
+pub(super) fn owner(text: &str) -> Result<Owner> {
     let parts = text.split_once(':').and_then(|(u, g)| Some((u.parse().ok()?, g.parse().ok()?)));
     let Some((uid, gid)) = parts else {
         return Err(usage(

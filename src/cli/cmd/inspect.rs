@@ -3,42 +3,24 @@
 use crate::cli::args::InspectArgs;
 use crate::cli::cmd::infer::contract_table;
 use crate::cli::context::Context;
-use crate::cli::{output, usage};
+use crate::cli::find::{self, Holder};
+use crate::cli::output;
 use floe::Result;
 use floe::inspect::{self, Inspection};
 use floe::oci::Platform;
-use floe::store::location::Location;
 use floe::versions;
 
 pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<()> {
-    let location = Location::reference(&args.reference)?;
     let stores = context.stores()?;
     let platform = args.platform.as_deref().map(str::parse::<Platform>).transpose()?;
-    let shown = match &location {
-        Location::OciArchive { .. } | Location::DockerArchive { .. } => {
-            let source = stores.source(&location)?;
-            let found = match location.tag() {
-                Some(name) => source.resolve(name)?,
-                None => source.only()?,
-            };
-            let found = found.ok_or_else(|| {
-                usage(format!("`{location}` holds no such image"), "name one that it holds, or none")
-            })?;
-            inspect::inspect(&*source, &found, location.tag().map(str::to_owned), platform.as_ref(), None)?
-        }
-        _ => {
-            let repository = stores.repository(&location)?;
-            let wanted = match &location {
-                Location::Registry(r) => r.digest.map(|d| d.to_string()).or_else(|| r.tag.clone()),
-                Location::Store { tag, digest, .. } => digest.map(|d| d.to_string()).or_else(|| tag.clone()),
-                other => other.tag().map(str::to_owned),
-            };
-            let what = collection(&location);
-            let (found, tag) = inspect::select(&*repository, &what, wanted.as_deref())?;
-            let collection = versions::collection(&*repository)?;
-            inspect::inspect(&*repository, &found, tag, platform.as_ref(), Some(collection))?
-        }
+    let found = find::image(&args.reference, &stores)?;
+    let collection = match &found.holder {
+        Holder::Archive(_) => None,
+        Holder::Collection(repository) => Some(versions::collection(&**repository)?),
     };
+    let source = found.holder.source();
+    let shown =
+        inspect::inspect(source, &found.descriptor, found.tag.clone(), platform.as_ref(), collection)?;
     if args.json {
         let mut value = serde_json::json!({"floe": 1});
         if let (Some(all), Ok(serde_json::Value::Object(fields))) =
@@ -49,16 +31,6 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<()> {
         return output::json(&value);
     }
     output::answer(&text(&shown))
-}
-
-/// The collection that a reference is about, without what stands for a version.
-fn collection(location: &Location) -> String {
-    match location {
-        Location::Registry(r) => format!("docker://{}", r.name()),
-        Location::Store { name, .. } => name.clone(),
-        Location::Layout { dir, .. } => Location::Layout { dir: dir.clone(), name: None }.to_string(),
-        other => other.to_string(),
-    }
 }
 
 fn text(i: &Inspection) -> String {

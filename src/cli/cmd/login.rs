@@ -114,7 +114,7 @@ fn password(args: &LoginArgs, context: &Context, place: &Place) -> Result<String
             "a password on the command line is seen by everybody who lists processes",
             Some("use `--password-stdin`"),
         );
-        return Ok(password.clone());
+        return Ok(password.0.clone());
     }
     if args.password_stdin {
         let mut bytes = Vec::new();

@@ -11,5 +11,6 @@ pub(super) mod models;
 pub(super) mod schema;
 #[cfg(feature = "serve")]
 pub(super) mod serve;
+pub(super) mod verify;
 pub(super) mod versions;
 pub(super) mod which;

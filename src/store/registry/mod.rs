@@ -38,6 +38,7 @@ mod mirror;
 mod names;
 mod notice;
 mod pipe;
+mod preflight;
 mod proxy;
 mod registries;
 mod tls;
@@ -52,7 +53,7 @@ use reqwest::Method;
 use self::auth::Scope;
 use self::call::{Call, Target};
 use self::host::Host;
-use super::{Claim, Document, Outcome, Presence, Repository, Sink, Source};
+use super::{Claim, Document, Expected, Outcome, Presence, Repository, Sink, Source};
 use crate::blob::{Blob, Packed, Recipe};
 use crate::error::Result;
 use crate::event::Observe;
@@ -172,6 +173,10 @@ impl Source for Registry {
 }
 
 impl Sink for Registry {
+    fn preflight(&self, blobs: &[Expected], see: &dyn Observe) -> Result<()> {
+        preflight::check(self, blobs, see)
+    }
+
     fn presence(&self, descriptor: &Descriptor) -> Result<Presence> {
         upload::presence(self, descriptor)
     }

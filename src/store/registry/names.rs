@@ -28,6 +28,8 @@ const MAX_PAGE: usize = 16 << 20;
 const MAX_NAMES: usize = 2_000_000;
 /// How often a written name is looked for; some registries show it late.
 const LOOKS: u32 = 6;
+/// How often after a refusal: somebody who was first may be seen late too.
+const LOOKS_REFUSED: u32 = 3;
 
 /// What `Accept` says when a manifest or index is wanted.
 pub(super) fn accept() -> String {
@@ -195,10 +197,11 @@ fn write_tag(registry: &Registry, name: &str, document: &Document) -> std::resul
     })
 }
 
-/// Looks at a tag until it is `hoped` for, or as often as is reasonable.
+/// Looks at a tag until it is `hoped` for, at most `looks` times.
 fn settle(
     registry: &Registry,
     name: &str,
+    looks: u32,
     hoped: impl Fn(Option<&Digest>) -> bool,
 ) -> Result<Option<Digest>> {
     let scope = Scope::push(&registry.repository);
@@ -208,7 +211,7 @@ fn settle(
             .map_err(|f| f.error)?
             .map(|d| d.digest);
         tried += 1;
-        if hoped(seen.as_ref()) || tried >= LOOKS {
+        if hoped(seen.as_ref()) || tried >= looks {
             return Ok(seen);
         }
         sleep(registry.client.pause(tried - 1, None));
@@ -228,8 +231,8 @@ pub(super) fn claim(registry: &Registry, name: &str, document: &Document) -> Res
         None => {}
     }
     let wrote = write_tag(registry, name, document);
-    // After a refusal one look is enough: somebody was first, or nobody will be.
-    let seen = settle(registry, name, |seen| seen.is_some() || wrote.is_err())?;
+    let looks = if wrote.is_ok() { LOOKS } else { LOOKS_REFUSED };
+    let seen = settle(registry, name, looks, |seen| seen.is_some())?;
     match (seen, wrote) {
         (Some(d), _) if d == ours => Ok(Claim::Created),
         (Some(d), _) => Ok(Claim::Taken(d)),
@@ -243,7 +246,7 @@ pub(super) fn point(registry: &Registry, name: &str, document: &Document) -> Res
     check_tag(name)?;
     let ours = document.descriptor.digest;
     let wrote = write_tag(registry, name, document);
-    let seen = settle(registry, name, |seen| seen == Some(&ours) || wrote.is_err())?;
+    let seen = settle(registry, name, LOOKS, |seen| seen == Some(&ours) || wrote.is_err())?;
     match (seen, wrote) {
         (Some(d), _) if d == ours => Ok(()),
         (None, Ok(())) => Err(invisible(registry, name)),

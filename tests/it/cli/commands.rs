@@ -482,7 +482,7 @@ fn schema_completions_and_man_are_text_for_tools() {
         $ floe man nope
         exit code 2
         | error: there is no command `nope`
-        | hint: the commands are build, infer, serve, models, versions, inspect, which, login, logout, schema, completions, man
+        | hint: the commands are build, infer, serve, models, versions, inspect, which, verify, login, logout, schema, completions, man
     "#,
     );
 }
