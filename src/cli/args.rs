@@ -23,9 +23,11 @@ macro_rules! exit_codes {
     };
 }
 
+mod moving;
 #[cfg(feature = "serve")]
 mod serve;
 
+pub(crate) use moving::{AttachArgs, CopyArgs, InventoryArgs};
 #[cfg(feature = "serve")]
 pub(crate) use serve::ServeArgs;
 
@@ -178,6 +180,12 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Find the version that a digest or model id belongs to
     Which(WhichArgs),
+    /// Copy images between registries, layouts, archives and the local store; every digest stays
+    Copy(Box<CopyArgs>),
+    /// Write down what a place has, for `copy --since`
+    Inventory(InventoryArgs),
+    /// Attach files to an image, which stays as it is
+    Attach(AttachArgs),
     /// Read an image again and hold it against all that is said of it
     Verify(VerifyArgs),
     /// Print the JSON schema of serving.yaml
@@ -201,7 +209,7 @@ impl Command {
     /// Whether a signal asks it to stop in order, rather than ending it at once.
     pub(crate) fn heeds_signals(&self) -> bool {
         match self {
-            Self::Build(_) | Self::Verify(_) => true,
+            Self::Build(_) | Self::Copy(_) | Self::Verify(_) => true,
             #[cfg(feature = "serve")]
             Self::Serve(_) => true,
             _ => false,
@@ -308,6 +316,9 @@ pub(crate) struct BuildArgs {
     /// Also write the bare number as a tag
     #[arg(hide_short_help = true, long, env = "FLOE_NUMBER_TAG", value_parser = FalseyValueParser::new())]
     pub(crate) number_tag: bool,
+    /// Attach no record of who published what, when and from where
+    #[arg(hide_short_help = true, long, env = "FLOE_NO_RECORD", value_parser = FalseyValueParser::new())]
+    pub(crate) no_record: bool,
     /// Show what would be built; `full` also reads and hashes everything
     #[arg(long, num_args = 0..=1, default_missing_value = "plan", require_equals = true, value_parser = ["plan", "full"], value_name = "HOW")]
     pub(crate) dry_run: Option<String>,

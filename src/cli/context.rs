@@ -7,10 +7,13 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::args::{Global, Progress};
+use super::circumstances;
 use super::progress::{self, Talk};
 use super::usage;
+use floe::build::Circumstances;
 use floe::event::{Event, Observe};
 use floe::store::open::Stores;
 use floe::store::registry::{Client, Credentials, Settings};
@@ -164,6 +167,19 @@ impl Context {
     pub(crate) fn served(&self) -> (Option<String>, Option<String>) {
         let text = |name| path(name).map(|v| v.to_string_lossy().into_owned());
         (text("FLOE_MODEL_NAME"), text("FLOE_MODEL_ID"))
+    }
+
+    /// What is known of this run, for the publish record.
+    pub(crate) fn circumstances(&self) -> Result<Circumstances> {
+        let builder = concat!("floe ", env!("CARGO_PKG_VERSION"));
+        let get = |name: &str| env::var(name).ok().filter(|v| !v.is_empty());
+        Ok(circumstances::of(self.now()?, builder, &get))
+    }
+
+    /// The time, which `SOURCE_DATE_EPOCH` may have stopped.
+    pub(crate) fn now(&self) -> Result<String> {
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        Ok(rfc3339(self.source_date_epoch()?.unwrap_or_else(clock)))
     }
 
     /// When the image was made: `SOURCE_DATE_EPOCH`, in seconds since 1970.

@@ -1,6 +1,7 @@
 //! Commands, their flags, and what the two output streams may show.
 
 mod args;
+mod circumstances;
 mod cmd;
 mod context;
 mod find;
@@ -8,7 +9,6 @@ mod mistake;
 mod output;
 mod progress;
 mod report;
-#[cfg(feature = "serve")]
 mod values;
 
 use std::process::ExitCode;
@@ -55,6 +55,9 @@ fn run(command: &Command, context: &Context) -> Result<()> {
         Command::Versions(args) => cmd::versions::run(args, context),
         Command::Inspect(args) => cmd::inspect::run(args, context),
         Command::Which(args) => cmd::which::run(args, context),
+        Command::Copy(args) => cmd::copy::run(args, context),
+        Command::Inventory(args) => cmd::inventory::run(args, context),
+        Command::Attach(args) => cmd::attach::run(args, context),
         Command::Verify(args) => cmd::verify::run(args, context),
         Command::Schema => cmd::schema::run(),
         Command::Completions { shell } => cmd::completions::run(*shell),

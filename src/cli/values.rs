@@ -1,9 +1,12 @@
 //! Values of flags: sizes, times, numbers and addresses, as people write them.
 
+#[cfg(feature = "serve")]
 use std::net::IpAddr;
+#[cfg(feature = "serve")]
 use std::time::Duration;
 
 /// The longest time that can be asked for: what is longer is no limit at all.
+#[cfg(feature = "serve")]
 const MAX_TIME: f64 = 86_400.0 * 365.0;
 
 /// A size in bytes: `64MiB`, `1GB`, `4096`.
@@ -25,6 +28,7 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
 }
 
 /// A time: `30s`, `500ms`, `2m`; a number alone is seconds.
+#[cfg(feature = "serve")]
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let factor = match unit {
@@ -54,6 +58,7 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 /// An address; names are not looked up, but for the one that means this machine.
+#[cfg(feature = "serve")]
 pub(super) fn host(text: &str) -> Result<IpAddr, String> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     let bare = if bare == "localhost" { "127.0.0.1" } else { bare };
@@ -83,6 +88,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "serve")]
     fn times_are_written_with_their_unit() {
         for (text, ms) in [("30s", 30_000), ("500ms", 500), ("2m", 120_000), ("1.5", 1500), ("0s", 0)] {
             assert_eq!(time(text), Ok(Duration::from_millis(ms)), "{text}");
@@ -93,6 +99,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "serve")]
     fn addresses_are_not_looked_up() {
         for (text, address) in
             [("127.0.0.1", "127.0.0.1"), ("::", "::"), ("[::1]", "::1"), ("localhost", "127.0.0.1")]

@@ -4,6 +4,7 @@
 
 mod attached;
 mod cli;
+mod copy;
 mod crowd;
 mod embedded;
 mod formats;

@@ -200,6 +200,7 @@ fn options(args: &BuildArgs, context: &Context) -> Result<Options> {
         deny_findings: args.deny.iter().any(|d| d == "findings"),
         aliases: aliases(&args.alias)?,
         number_tag: args.number_tag,
+        record: if args.no_record { None } else { Some(context.circumstances()?) },
         created: epoch.map_or(DEFAULT_CREATED.to_owned(), rfc3339),
         newest: epoch.unwrap_or(MTIME),
         jobs,
@@ -267,7 +268,7 @@ fn programs(texts: &[String]) -> Result<BTreeMap<Platform, PathBuf>> {
     Ok(all)
 }
 
-fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>> {
+pub(super) fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>> {
     let mut all = BTreeMap::new();
     for text in texts {
         let (key, value) = text.split_once('=').filter(|(k, _)| !k.is_empty()).ok_or_else(|| {

@@ -8,7 +8,7 @@
 //! Invariant: a user's secret goes to the registry it belongs to and to the realm that this
 //! registry names, over TLS unless both are this machine or called insecure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
@@ -76,17 +76,24 @@ struct Token {
     renew_at: Instant,
 }
 
+/// How many tokens are remembered that are not used any more.
+const MAX_SPENT: usize = 256;
+/// So many tokens that were refused before their time, and each request gets one of its own.
+const PRIVATE: u32 = 2;
+
 /// What is known about authentication at one registry.
 pub(super) struct Auth {
     pub(super) scheme: Scheme,
     tokens: BTreeMap<(String, Scope), Token>,
-    /// A token was refused before its time.
-    early: bool,
+    /// Tokens that were used up or refused: an answer that is on its way may still repeat one.
+    spent: VecDeque<Secret>,
+    /// How many tokens were refused before their time.
+    early: u32,
 }
 
 impl Auth {
     pub(super) fn new() -> Self {
-        Self { scheme: Scheme::Unasked, tokens: BTreeMap::new(), early: false }
+        Self { scheme: Scheme::Unasked, tokens: BTreeMap::new(), spent: VecDeque::new(), early: 0 }
     }
 
     /// The value of the `Authorization` header for a request; `None` where nothing is to be sent.
@@ -106,19 +113,21 @@ impl Auth {
             Scheme::Basic => login.map(|l| header("Basic", &l.basic())).transpose(),
             Scheme::Bearer { realm, service } => {
                 let key = (repository.to_owned(), scope.clone());
-                let fresh = self
-                    .tokens
-                    .get(&key)
-                    .filter(|t| Instant::now() < t.renew_at && !(precious && self.early));
+                // Tokens that are used up by few requests are not shared: what one thread fetches, another
+                // would use up before it.
+                let shared = if precious { self.early == 0 } else { self.early < PRIVATE };
+                let fresh = self.tokens.get(&key).filter(|t| Instant::now() < t.renew_at && shared);
                 if let Some(token) = fresh {
                     return Ok(Some(header("Bearer", &token.value)?));
                 }
                 let token = fetch(client, host, repository, realm, service.as_deref(), scope, login)?;
                 let value = header("Bearer", &token.value)?;
                 if self.tokens.len() >= MAX_TOKENS {
-                    self.tokens.clear();
+                    self.spend(|_| true);
                 }
-                self.tokens.insert(key, token);
+                if let Some(old) = self.tokens.insert(key, token) {
+                    self.remember(old.value);
+                }
                 Ok(Some(value))
             }
         }
@@ -148,10 +157,8 @@ impl Auth {
             // Another thread may have renewed it meanwhile; only the refused token is thrown away.
             let refused =
                 sent.and_then(|h| h.to_str().ok()).and_then(|h| h.strip_prefix("Bearer ")).unwrap_or("");
-            let before = self.tokens.len();
-            self.tokens.retain(|_, t| t.value.reveal() != refused);
-            if self.tokens.len() < before {
-                self.early = true;
+            if self.spend(|t| t.value.reveal() == refused) {
+                self.early = self.early.saturating_add(1);
             }
             return Ok(true);
         }
@@ -163,9 +170,25 @@ impl Auth {
         Ok(false)
     }
 
-    /// The tokens that are held, so that no message shows one.
+    /// Gives up tokens; whether there was one.
+    fn spend(&mut self, which: impl Fn(&Token) -> bool) -> bool {
+        let spent: Vec<Secret> =
+            self.tokens.extract_if(.., |_, t| which(t)).map(|(_, token)| token.value).collect();
+        let any = !spent.is_empty();
+        spent.into_iter().for_each(|s| self.remember(s));
+        any
+    }
+
+    fn remember(&mut self, spent: Secret) {
+        if self.spent.len() >= MAX_SPENT {
+            self.spent.pop_front();
+        }
+        self.spent.push_back(spent);
+    }
+
+    /// The tokens that were sent, so that no message shows one.
     pub(super) fn secrets(&self) -> Vec<Secret> {
-        self.tokens.values().map(|t| t.value.clone()).collect()
+        self.tokens.values().map(|t| t.value.clone()).chain(self.spent.iter().cloned()).collect()
     }
 }
 

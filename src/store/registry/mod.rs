@@ -35,6 +35,7 @@ mod host;
 mod names;
 mod pipe;
 mod preflight;
+mod referrers;
 mod tls;
 mod transport;
 mod upload;
@@ -47,11 +48,11 @@ use reqwest::Method;
 use self::auth::Scope;
 use self::call::{Call, Target};
 use self::host::Host;
-use super::{Claim, Document, Expected, Outcome, Presence, Repository, Sink, Source};
+use super::{Claim, Document, Expected, Outcome, Presence, Referring, Repository, Sink, Source};
 use crate::blob::{Blob, Packed, Recipe};
 use crate::error::Result;
 use crate::event::Observe;
-use crate::oci::{Descriptor, Reference};
+use crate::oci::{Descriptor, Digest, Reference};
 
 pub use self::credentials::{Credentials, Login, Secret};
 pub use self::transport::{Client, Retry, Settings, Timeouts};
@@ -124,6 +125,10 @@ impl Source for Registry {
     fn blob<'a>(&'a self, descriptor: &Descriptor) -> Result<Box<dyn Blob + 'a>> {
         Ok(Box::new(download::RemoteBlob::new(self, descriptor)))
     }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Referring>> {
+        referrers::list(self, subject)
+    }
 }
 
 impl Sink for Registry {
@@ -163,11 +168,8 @@ impl Repository for Registry {
         names::point(self, name, document)
     }
 
-    fn refer(&self, manifest: &Document, subject: &Descriptor, artifact_type: &str) -> Result<()> {
-        if names::put_referrer(self, manifest)? {
-            return Ok(());
-        }
-        super::referrers::list(self, manifest, subject, artifact_type)
+    fn refer(&self, manifest: &Document, subject: &Descriptor) -> Result<()> {
+        referrers::add(self, manifest, subject)
     }
 
     fn remove(&self, name: &str) -> Result<()> {

@@ -10,8 +10,20 @@ use serde_json::Value;
 
 use super::bench::{Bench, ONNX};
 
-const COMMANDS: [&str; 9] =
-    ["build", "infer", "models", "versions", "inspect", "which", "schema", "completions", "man"];
+const COMMANDS: [&str; 12] = [
+    "build",
+    "infer",
+    "models",
+    "versions",
+    "inspect",
+    "which",
+    "copy",
+    "inventory",
+    "attach",
+    "schema",
+    "completions",
+    "man",
+];
 
 /// The examples at the end of a help.
 fn examples(help: &str) -> Vec<String> {
@@ -32,6 +44,7 @@ fn c01_examples_in_the_help_run() {
         b.write("churn/notes.txt", more);
         b.answer("build churn -q");
     }
+    b.write("report.json", "{}");
     let mut ran = 0;
     for command in std::iter::once("").chain(COMMANDS) {
         for flag in ["-h", "--help"] {

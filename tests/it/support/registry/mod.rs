@@ -82,6 +82,8 @@ pub enum Switch {
     NoHead,
     /// An error's body repeats the `Authorization` header.
     Echo,
+    /// The referrers API, in pages of so many.
+    Referrers { page: usize },
 }
 
 /// One request and what came of it.
@@ -303,6 +305,9 @@ impl Core {
         }
         if let Some((repo, name)) = rest.split_once("/manifests/") {
             return Ok(state.manifest(request, repo, name, &body));
+        }
+        if let Some((repo, subject)) = rest.split_once("/referrers/") {
+            return Ok(state.referrers(request, repo, subject));
         }
         if let Some(repo) = rest.strip_suffix("/tags/list") {
             return Ok(state.list(request, repo));

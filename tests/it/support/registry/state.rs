@@ -421,6 +421,12 @@ impl State {
             return created;
         }
         repo.manifests.insert(digest.clone(), (media_type, body.to_vec()));
+        let knows = self.any(|s| matches!(s, Switch::Referrers { .. }).then_some(()));
+        let repo = self.repos.entry(repo_name.to_owned()).or_default();
+        let created = match value["subject"]["digest"].as_str().filter(|_| knows.is_some()) {
+            Some(subject) => created.with("OCI-Subject", subject),
+            None => created,
+        };
         if is_tag {
             repo.tag(name, &digest);
             if let Some(looks) = hide {
@@ -428,6 +434,33 @@ impl State {
             }
         }
         created
+    }
+
+    /// What refers to a subject, one page of it.
+    pub(super) fn referrers(&self, request: &Request, repo: &str, subject: &str) -> Answer {
+        let page = self.any(|s| if let Switch::Referrers { page } = s { Some(*page) } else { None });
+        let Some(page) = page else { return error(404, "UNSUPPORTED", "no such path") };
+        let manifests = self.repos.get(repo).into_iter().flat_map(|r| &r.manifests);
+        let all: Vec<Value> = manifests
+            .filter_map(|(digest, (kind, bytes))| {
+                let value: Value = serde_json::from_slice(bytes).ok()?;
+                (value["subject"]["digest"] == subject).then(|| {
+                    json!({
+                        "mediaType": kind, "digest": digest, "size": bytes.len(),
+                        "artifactType": value["artifactType"], "annotations": value["annotations"],
+                    })
+                })
+            })
+            .collect();
+        let from: usize = request.param("from").and_then(|f| f.parse().ok()).unwrap_or(0).min(all.len());
+        let to = (from + page).min(all.len());
+        let body = json!({"schemaVersion": 2, "manifests": &all[from..to]});
+        let answer = Answer::new(200).with("Content-Type", "application/vnd.oci.image.index.v1+json");
+        let answer = match to < all.len() {
+            true => answer.with("Link", format!("</v2/{repo}/referrers/{subject}?from={to}>; rel=\"next\"")),
+            false => answer,
+        };
+        answer.body(body.to_string())
     }
 
     pub(super) fn delete_manifest(&mut self, repo: &str, name: &str) -> Answer {
