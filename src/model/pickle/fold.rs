@@ -3,9 +3,10 @@
 //! Anything else stays a call. Where the arguments are not as the function expects them, the call
 //! stays too: to refuse it is not our business.
 
+use crate::model::pickle::beside;
 use crate::model::pickle::input::Step;
 use crate::model::pickle::machine::Machine;
-use crate::model::pickle::node::{Form, Id, Node, Object, Text};
+use crate::model::pickle::node::{Form, Id, Node, Object, Pickle, Text};
 use crate::model::pickle::numpy::{Array, ArrayData};
 use crate::model::pickle::text;
 use crate::model::pickle::told::Note;
@@ -197,12 +198,12 @@ impl Machine<'_> {
         let class = tree.class(id);
         match class {
             Some((module, "_reconstruct")) if is_numpy(module, "multiarray") => {
-                if let Some(array) = array(self, state) {
+                if let Some(array) = array(tree, state) {
                     return self.replace(id, array);
                 }
             }
             Some(("numpy.ma.core", "_mareconstruct")) => {
-                if let Some(array) = array(self, state) {
+                if let Some(array) = array(tree, state) {
                     return self.replace(id, array);
                 }
             }
@@ -212,13 +213,7 @@ impl Machine<'_> {
                 self.set_state(id, state)?;
                 return self.wrapped(id);
             }
-            Some((
-                "joblib.numpy_pickle"
-                | "joblib.numpy_pickle_compat"
-                | "sklearn.externals.joblib.numpy_pickle"
-                | "sklearn.externals.joblib.numpy_pickle_compat",
-                "NDArrayWrapper" | "ZNDArrayWrapper",
-            )) => {
+            Some((module, name)) if beside::is_wrapper(module, name) => {
                 let name =
                     tree.get(state, "filename").and_then(|f| tree.str(f)).unwrap_or_default().to_owned();
                 self.note(Note::SideFile(name))?;
@@ -292,8 +287,7 @@ fn is_latin1(coding: Option<&str>) -> bool {
 }
 
 /// The array that numpy's `ndarray.__setstate__` makes of `(1, shape, dtype, fortran, data)`.
-fn array(machine: &Machine<'_>, state: Id) -> Option<Array> {
-    let tree = &machine.read.pickle;
+pub(super) fn array(tree: &Pickle, state: Id) -> Option<Array> {
     // The oldest form has no version in front; masked arrays have a mask behind.
     let parts = match tree.elements(state)? {
         [shape, dtype, fortran, data] => [*shape, *dtype, *fortran, *data],
@@ -330,7 +324,7 @@ impl Node {
     }
 }
 
-impl crate::model::pickle::node::Pickle {
+impl Pickle {
     /// The shape that a tuple of integers is.
     pub fn shape(&self, id: Id) -> Option<Vec<u64>> {
         if let Some(n) = self.int(id) {

@@ -8,6 +8,7 @@
 //! Invariants: no recursion in reading, walking or dropping; nodes may be shared and may be cyclic,
 //! as in Python; strings and bytes over [`INLINE`] are kept as a place in the file.
 
+mod beside;
 mod fold;
 mod inflate;
 mod input;
@@ -22,6 +23,7 @@ mod text;
 mod told;
 mod verdict;
 
+pub use beside::{Beside, is_side_file};
 pub use machine::read;
 pub use node::{Form, Id, Node, Object, Pickle, Text};
 pub use numpy::{Array, ArrayData, ElementType};

@@ -26,6 +26,8 @@ pub struct Stored<'s> {
     /// Whether what follows begins with another pickle, and what that would have a loader look up;
     /// `None` where nothing follows, or no pickle.
     pub second: Option<Vec<Use>>,
+    /// The limits within which it was read.
+    pub(super) limits: Limits,
     bytes: Bytes<'s>,
 }
 
@@ -96,7 +98,7 @@ pub fn open<'s>(source: &'s dyn Source, limits: &Limits) -> Result<Stored<'s>> {
             second = (failure.is_none() && next.steps > 1).then_some(next.uses);
         }
     }
-    Ok(Stored { read, compression: bytes.compression(), trailing, second, bytes })
+    Ok(Stored { read, compression: bytes.compression(), trailing, second, limits: *limits, bytes })
 }
 
 fn codec(source: &dyn Source) -> Result<Option<Codec>> {

@@ -151,7 +151,7 @@ fn notes(read: &Read, place: &str, reading: &mut Reading) {
                 "side-file",
                 place,
                 format!(
-                    "an array of this pickle lies in a file beside it, `{}`, as joblib before 0.10 wrote it; it is not read",
+                    "an array of this pickle lies in a file beside it, `{}`, as joblib before 0.10 wrote it; it was not read",
                     show_bytes(name.as_bytes())
                 ),
             ),
@@ -174,6 +174,10 @@ fn judge(one: &Use, allow: &Allow, tree: &Pickle) -> Verdict {
     }
     if matches!(module, "builtins" | "__builtin__") {
         return builtin(one, tree);
+    }
+    // Where Python 2 has the exceptions, and protocols 0 to 2 name them.
+    if module == "exceptions" && is_camel_case(name) {
+        return Verdict::Fine;
     }
     let root = module.split('.').next().unwrap_or(module);
     // With dots, a name goes through attributes: to whatever a module imports.

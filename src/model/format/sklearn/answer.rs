@@ -267,7 +267,11 @@ impl Model {
 
     fn input(&self) -> Tensor {
         let (dtype, shape) = match self.given {
-            Given::Table(width) => (self.cell(), Some(vec![None, settled(width)])),
+            // A data frame's types are those of its columns.
+            Given::Table(width) => {
+                let cell = if self.names.is_empty() { self.cell() } else { None };
+                (cell, Some(vec![None, settled(width)]))
+            }
             Given::Texts => (Some(DType::String), Some(vec![None])),
             Given::Records => (Some(DType::Object), Some(vec![None])),
             Given::Labels(Type::Is(dtype)) => (Some(dtype), Some(vec![None])),

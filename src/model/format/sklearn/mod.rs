@@ -13,9 +13,10 @@ mod skops;
 mod state;
 
 use crate::error::{Error, Kind, Result, show_bytes};
-use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, Severity, ends_in};
-use crate::model::pickle::{self, Allow, Array, Limits, Peek, Read};
-use crate::model::tree::Tree;
+use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, Severity, ends_in, join};
+use crate::model::pb::Source;
+use crate::model::pickle::{self, Allow, Array, Limits, Peek, Read, Stored};
+use crate::model::tree::{EntryKind, Tree, folder_of};
 use crate::model::zip::{self, Archive};
 
 use rules::Rules;
@@ -59,7 +60,10 @@ impl Format for Sklearn {
         let mut found = Vec::new();
         for file in folder.files() {
             let Some((variant, what)) = recognise(file)? else { continue };
-            found.push(Candidate::in_file("sklearn", variant, file, format_args!("holds {what}")));
+            let mut candidate = Candidate::in_file("sklearn", variant, file, format_args!("holds {what}"));
+            let beside = folder.files().iter().filter(|f| pickle::is_side_file(file.name(), f.name()));
+            candidate.claims.extend(beside.map(|f| f.path().to_vec()));
+            found.push(candidate);
         }
         Ok(found)
     }
@@ -77,7 +81,8 @@ impl Format for Sklearn {
             objects(&found.read, &|_, _| None, &mut reading)?;
             return Ok(reading);
         }
-        let stored = pickle::open(&content, &Limits { bytes: budget, ..Limits::default() })?;
+        let mut stored = pickle::open(&content, &Limits { bytes: budget, ..Limits::default() })?;
+        beside(tree, candidate, &mut stored, &mut reading)?;
         let by_joblib = stored.compression.is_some()
             || stored
                 .read
@@ -100,6 +105,27 @@ impl Format for Sklearn {
     fn role(&self, path: &[u8]) -> Option<Role> {
         ends_in(path, &[".pkl", ".pickle", ".joblib", ".skops", ".sav", ".z", ".gz"]).then_some(Role::Weights)
     }
+}
+
+/// Puts in the arrays that joblib before 0.10 wrote into files beside the pickle.
+fn beside(tree: &Tree, candidate: &Candidate, stored: &mut Stored<'_>, reading: &mut Reading) -> Result<()> {
+    let folder = folder_of(&candidate.file);
+    let open = |name: &str| -> Result<Option<Box<dyn Source>>> {
+        let path = join(folder, name.as_bytes());
+        let is_file = tree.get(&path).is_some_and(|e| matches!(e.kind, EntryKind::File { .. }));
+        if is_file { Ok(Some(Box::new(tree.open(&path)?))) } else { Ok(None) }
+    };
+    let told = stored.beside(&open)?;
+    reading.required = told.read.iter().map(|name| join(folder, name.as_bytes())).collect();
+    if let Some((name, reason)) = told.missing.first() {
+        reading.warnings.push(format!(
+            "{} of the files that joblib wrote beside the model cannot be read, and what follows from \
+             them is unknown: `{}`: {reason}",
+            told.missing.len(),
+            show_bytes(name.as_bytes())
+        ));
+    }
+    Ok(())
 }
 
 /// What a file holds, where it is scikit-learn's.
@@ -151,7 +177,7 @@ fn of_peek(peek: &Peek) -> Option<String> {
 
 /// Reads the model among the objects of a file.
 fn objects(read: &Read, fetch: &dyn Fn(&Array, u64) -> Option<Vec<u8>>, reading: &mut Reading) -> Result<()> {
-    let state = State { pickle: &read.pickle, fetch };
+    let state = State::new(&read.pickle, fetch);
     facts::packages(read, None, reading);
     let Some(top) = read.pickle.root().map(|id| state.part(id)) else {
         let limit = read.stopped.as_deref().unwrap_or("the limit");

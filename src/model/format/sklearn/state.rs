@@ -19,6 +19,8 @@ pub(super) struct State<'p> {
     pub pickle: &'p Pickle,
     /// Reads the bytes of an array that lies elsewhere in the file, up to a number of bytes.
     pub fetch: &'p dyn Fn(&Array, u64) -> Option<Vec<u8>>,
+    /// The release of scikit-learn that some object in it was saved by.
+    release: Option<(u32, u32)>,
 }
 
 /// One value of the tree, mostly an estimator.
@@ -30,6 +32,15 @@ pub(super) struct Part<'p> {
 }
 
 impl<'p> State<'p> {
+    /// A tree, and how to read arrays.
+    pub(super) fn new(pickle: &'p Pickle, fetch: &'p dyn Fn(&Array, u64) -> Option<Vec<u8>>) -> Self {
+        let stated = pickle.nodes().find_map(|(id, node)| match node {
+            Node::Dict(_) => pickle.str(pickle.get(id, "_sklearn_version")?).and_then(release),
+            _ => None,
+        });
+        Self { pickle, fetch, release: stated }
+    }
+
     /// A value of the tree.
     pub(super) fn part(&'p self, id: Id) -> Part<'p> {
         Part { state: self, id }
@@ -54,6 +65,21 @@ impl<'p> Part<'p> {
     /// The name of its class.
     pub(super) fn name(self) -> &'p str {
         self.class().map_or("", |(_, name)| name)
+    }
+
+    /// The release of scikit-learn that it was saved by: `_sklearn_version`, since 0.18; of what has
+    /// none, that of another object. Where no object has one, 0.17, as nothing older is read.
+    ///
+    /// `None` where it has none and yet its module has a name of a later release.
+    pub(super) fn release(self) -> Option<(u32, u32)> {
+        if let Some(own) = self.text("_sklearn_version") {
+            return release(own);
+        }
+        let later = || {
+            self.class()
+                .is_none_or(|(module, _)| module.split('.').any(|m| m.starts_with('_') && m != "_tree"))
+        };
+        self.state.release.or_else(|| (!later()).then_some((0, 17)))
     }
 
     /// Whether its class is scikit-learn's own.
@@ -162,6 +188,12 @@ impl<'p> Part<'p> {
     /// An array.
     pub(super) fn as_array(self) -> Option<&'p Array> {
         self.pickle().array(self.id)
+    }
+
+    /// The state that it is given.
+    pub(super) fn state(self) -> Option<Self> {
+        let id = self.pickle().object(self.id)?.state?;
+        Some(Self { state: self.state, id })
     }
 
     /// The arguments that its class is called with.
@@ -283,6 +315,12 @@ impl<'p> Part<'p> {
     pub(super) fn as_float(self) -> Option<f64> {
         self.pickle().float(self.id)
     }
+}
+
+/// The first two numbers of a version.
+fn release(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 /// Whether a module is scikit-learn's, or follows its rules to the letter.

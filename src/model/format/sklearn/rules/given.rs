@@ -66,6 +66,7 @@ const BY_ATTRIBUTE: &[(&str, At)] = &[
     ("K_fit_rows_", Axis(0)),
     ("shape_fit_", Element(1)),
     ("initial_imputer_", Inner),
+    ("nbrs_", Inner),
     ("base_estimator_", Inner),
     ("tree_", Inner),
     ("estimators_", Inners),
@@ -146,8 +147,15 @@ pub(super) fn of(rules: &Rules, part: Part<'_>) -> (Given, Vec<String>) {
         "MLPClassifier" | "MLPRegressor" => {
             part.list("coefs_").first().and_then(|c| c.as_dims()?.first().copied())
         }
-        // The legacy encoder: where each column begins, and the end.
-        "OneHotEncoder" => part.dim("feature_indices_", 0).and_then(|n| n.checked_sub(1)),
+        // The legacy encoder: where each column begins, and the end; of all columns.
+        "OneHotEncoder" if part.attr("categorical_features").is_none_or(|f| f.as_text() == Some("all")) => {
+            part.dim("feature_indices_", 0).and_then(|n| n.checked_sub(1))
+        }
+        "CalibratedClassifierCV" => part.list("calibrated_classifiers_").first().and_then(|c| {
+            let inner = c.attr("estimator").or_else(|| c.attr("base_estimator"))?;
+            width(rules, inner)
+        }),
+        "MissingIndicator" => part.count("_n_features"),
         "TfidfTransformer" => part.dim("_idf_diag", 0).or_else(|| part.dim("idf_", 0)),
         "ColumnTransformer" => part.count("_n_features"),
         "SparseCoder" => part.dim("dictionary", 1),
@@ -158,8 +166,13 @@ pub(super) fn of(rules: &Rules, part: Part<'_>) -> (Given, Vec<String>) {
 
 /// How many columns an estimator takes; also one of Cython's trees, by its arguments.
 fn width(rules: &Rules, part: Part<'_>) -> Option<u64> {
-    if part.name() == "Tree" && part.is_ours() {
-        return part.args().first().and_then(|n| n.as_count());
+    match part.name() {
+        "Tree" if part.is_ours() => return part.args().first().and_then(|n| n.as_count()),
+        // Of neighbors: its state begins with the data.
+        "KDTree" | "BallTree" | "KDTree64" | "BallTree64" | "KDTree32" | "BallTree32" if part.is_ours() => {
+            return part.state()?.elements()?.first()?.as_dims()?.get(1).copied();
+        }
+        _ => {}
     }
     match rules.model(part).given {
         Given::Table(Dim::Is(n)) => Some(n),
@@ -182,7 +195,7 @@ pub(super) fn cells(rules: &Rules, part: Part<'_>, model: &Model) -> Vec<Option<
             let texts = |p: &Part<'_>| p.as_dtype().filter(|d| *d == DType::String);
             part.list("categories_").iter().map(texts).collect()
         }
-        "Pipeline" => through(rules, part),
+        "Pipeline" => through(rules, part, !model.names.is_empty()),
         "ColumnTransformer" => return placed(rules, part, model, width),
         "GridSearchCV" | "RandomizedSearchCV" | "HalvingGridSearchCV" | "HalvingRandomSearchCV" => {
             part.attr("best_estimator_").map(|e| rules.model(e).cells.clone()).unwrap_or_default()
@@ -192,11 +205,12 @@ pub(super) fn cells(rules: &Rules, part: Part<'_>, model: &Model) -> Vec<Option<
     if cells.len() == width && cells.iter().any(Option::is_some) { cells } else { Vec::new() }
 }
 
-/// The first step, behind those that fill in values.
-fn through(rules: &Rules, part: Part<'_>) -> Vec<Option<DType>> {
+/// The first step, behind those that fill in values: in columns with names, as a column of texts may
+/// have gaps, and an array of texts may not.
+fn through(rules: &Rules, part: Part<'_>, named: bool) -> Vec<Option<DType>> {
     for entry in part.list("steps") {
         let Some(step) = entry.elements().and_then(|e| e.get(1).copied()) else { break };
-        if step.name() != "SimpleImputer" || step.attr("indicator_").is_some() {
+        if step.name() != "SimpleImputer" || step.attr("indicator_").is_some() || !named {
             return rules.model(step).cells.clone();
         }
     }

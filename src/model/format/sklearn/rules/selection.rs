@@ -16,6 +16,11 @@ pub(super) fn width(part: Part<'_>) -> Option<Dim> {
     let count = match part.name() {
         "RFE" | "RFECV" => part.count("n_features_"),
         "SequentialFeatureSelector" => part.attr("support_").and_then(Part::count_true),
+        // Until 0.21: how often each was chosen.
+        "RandomizedLasso" | "RandomizedLogisticRegression" => {
+            let least = part.attr("selection_threshold").and_then(Part::as_float);
+            scores().zip(least).map(|(all, least)| all.iter().filter(|s| **s > least).count() as u64)
+        }
         // The importances are computed anew at each call.
         "SelectFromModel" => None,
         "VarianceThreshold" => {
