@@ -6,7 +6,7 @@
 
 use crate::model::contract::DType;
 use crate::model::format::sklearn::answer::{Dim, Given, Model, Type};
-use crate::model::format::sklearn::rules::Rules;
+use crate::model::format::sklearn::rules::{Rules, transformers};
 use crate::model::format::sklearn::state::Part;
 use crate::model::pickle::Node;
 
@@ -123,6 +123,10 @@ pub(super) fn of(rules: &Rules, part: Part<'_>) -> (Given, Vec<String>) {
         return (given, names);
     }
     let class = part.name();
+    // The legacy encoder of some of the columns tells nothing of the others.
+    if class == "OneHotEncoder" && transformers::some_columns(part) {
+        return (Given::Table(Dim::Unknown), names);
+    }
     for (attr, at) in BY_ATTRIBUTE {
         if misleads(class, attr) {
             continue;
@@ -148,9 +152,7 @@ pub(super) fn of(rules: &Rules, part: Part<'_>) -> (Given, Vec<String>) {
             part.list("coefs_").first().and_then(|c| c.as_dims()?.first().copied())
         }
         // The legacy encoder: where each column begins, and the end; of all columns.
-        "OneHotEncoder" if part.attr("categorical_features").is_none_or(|f| f.as_text() == Some("all")) => {
-            part.dim("feature_indices_", 0).and_then(|n| n.checked_sub(1))
-        }
+        "OneHotEncoder" => part.dim("feature_indices_", 0).and_then(|n| n.checked_sub(1)),
         "CalibratedClassifierCV" => part.list("calibrated_classifiers_").first().and_then(|c| {
             let inner = c.attr("estimator").or_else(|| c.attr("base_estimator"))?;
             width(rules, inner)
@@ -169,7 +171,14 @@ fn width(rules: &Rules, part: Part<'_>) -> Option<u64> {
     match part.name() {
         "Tree" if part.is_ours() => return part.args().first().and_then(|n| n.as_count()),
         // Of neighbors: its state begins with the data.
-        "KDTree" | "BallTree" | "KDTree64" | "BallTree64" | "KDTree32" | "BallTree32" if part.is_ours() => {
+        "newObj" if part.is_ours() => {
+            let class = match part.args().first()?.node() {
+                Node::Global { name, .. } => name.as_str(),
+                _ => return None,
+            };
+            if !["KDTree", "BallTree", "BinaryTree"].iter().any(|c| class.starts_with(c)) {
+                return None;
+            }
             return part.state()?.elements()?.first()?.as_dims()?.get(1).copied();
         }
         _ => {}

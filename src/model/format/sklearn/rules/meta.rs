@@ -278,13 +278,17 @@ fn stacking(rules: &Rules, part: Part<'_>) -> Model {
     let mut model = Model::of(Given::Unknown);
     if part.name() == "StackingClassifier" {
         let labels = Labels::of(part);
-        if !matches!(labels, Labels::One(..)) {
-            return model.with(Method::Predict, Out::vague(Type::Unknown));
-        }
         model.add(Method::Predict, labels.predicted());
         for method in [Method::Proba, Method::Decision] {
-            if let Some(answer) = inner.answer(method) {
-                model.add(method, answer.clone());
+            match (&labels, inner.answer(method)) {
+                (Labels::One(..), Some(answer)) => model.add(method, answer.clone()),
+                // Of several labels, the share of each one's first class.
+                (Labels::Many(_), Some(Answer::Many(shares))) if !shares.is_empty() => {
+                    let n = shares.len() as u64;
+                    model.add(method, Out::wide(columns::common(shares), n));
+                }
+                (_, Some(_)) => model.add(method, Out::vague(Type::Unknown)),
+                (_, None) => {}
             }
         }
     } else if let Some(answer) = inner.answer(Method::Predict) {

@@ -12,6 +12,7 @@ mod classifiers;
 mod clusters;
 mod columns;
 mod given;
+mod importances;
 mod labels;
 mod meta;
 mod regressors;

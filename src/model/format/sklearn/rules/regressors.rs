@@ -138,7 +138,8 @@ fn process(part: Part<'_>) -> Out {
 }
 
 fn dummy(part: Part<'_>) -> Out {
-    let dtype = precision(part, "constant_");
+    // Until 0.20 multiplied with ones.
+    let dtype = if before(part, (0, 20)) { FLOAT } else { precision(part, "constant_") };
     let flat = ["output_2d_", "outputs_2d_"].iter().find_map(|a| part.flag(a)).map(|two| !two);
     let n = part.count("n_outputs_").or_else(|| part.dims("constant_")?.last().copied());
     match (flat, n) {

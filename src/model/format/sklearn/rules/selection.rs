@@ -1,6 +1,7 @@
 //! How many columns the selectors leave, counted from the scores that they keep.
 
 use crate::model::format::sklearn::answer::Dim;
+use crate::model::format::sklearn::rules::importances;
 use crate::model::format::sklearn::state::Part;
 
 /// The width that a selector leaves; `None` where the class is none that is known.
@@ -21,8 +22,7 @@ pub(super) fn width(part: Part<'_>) -> Option<Dim> {
             let least = part.attr("selection_threshold").and_then(Part::as_float);
             scores().zip(least).map(|(all, least)| all.iter().filter(|s| **s > least).count() as u64)
         }
-        // The importances are computed anew at each call.
-        "SelectFromModel" => None,
+        "SelectFromModel" => importances::left(part),
         "VarianceThreshold" => {
             let least = part.attr("threshold").and_then(Part::as_float);
             part.attr("variances_")

@@ -212,6 +212,11 @@ fn encoder(part: Part<'_>) -> Option<Out> {
     })
 }
 
+/// Whether a legacy encoder was told which columns to encode.
+pub(super) fn some_columns(part: Part<'_>) -> bool {
+    part.attr("categorical_features").is_some_and(|f| f.as_text() != Some("all"))
+}
+
 /// One column for each category that is not dropped; rare ones share a column.
 fn one_hot(part: Part<'_>) -> Option<u64> {
     let sum = |all: Vec<i64>| all.into_iter().try_fold(0u64, |s, n| s.checked_add(u64::try_from(n).ok()?));
@@ -219,8 +224,8 @@ fn one_hot(part: Part<'_>) -> Option<u64> {
         return sum(stored.ints()?);
     }
     // Before 0.20, and after where it was asked for: columns of integers.
-    if part.has("feature_indices_") {
-        if part.attr("categorical_features").is_some_and(|f| f.as_text() != Some("all")) {
+    if let Some(ends) = part.attr("feature_indices_").or_else(|| part.attr("_feature_indices_")) {
+        if some_columns(part) {
             return None;
         }
         let auto = part.attr("_n_values").or_else(|| part.attr("n_values"));
@@ -229,8 +234,7 @@ fn one_hot(part: Part<'_>) -> Option<u64> {
         {
             return active.as_dims()?.first().copied();
         }
-        let ends = part.attr("feature_indices_")?.ints()?;
-        return u64::try_from(*ends.last()?).ok();
+        return u64::try_from(*ends.ints()?.last()?).ok();
     }
     if part.has("_infrequent_enabled") && part.flag("_infrequent_enabled") != Some(false) {
         return None;
