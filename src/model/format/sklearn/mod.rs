@@ -12,10 +12,14 @@ mod rules;
 mod skops;
 mod state;
 
+use std::cell::Cell;
+
 use crate::error::{Error, Kind, Result, show_bytes};
+use crate::model::contract::Contract;
 use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, Severity, ends_in, join};
+use crate::model::format::{catboost, lightgbm, xgboost};
 use crate::model::pb::Source;
-use crate::model::pickle::{self, Allow, Array, Limits, Peek, Read, Stored};
+use crate::model::pickle::{self, Allow, Array, Id, Limits, Peek, Read, Stored};
 use crate::model::tree::{EntryKind, Tree, folder_of};
 use crate::model::zip::{self, Archive};
 
@@ -78,7 +82,7 @@ impl Format for Sklearn {
             reading.fact("sklearn.skops_version", found.version.clone());
             reading.fact("sklearn.skops_protocol", found.protocol);
             pickle::verdict(&found.read, &Allow::SKLEARN, &place, &mut reading);
-            objects(&found.read, &|_, _| None, &mut reading)?;
+            objects(&found.read, &|_, _| None, &|_| None, &mut reading)?;
             return Ok(reading);
         }
         let mut stored = pickle::open(&content, &Limits { bytes: budget, ..Limits::default() })?;
@@ -93,8 +97,7 @@ impl Format for Sklearn {
         reading.fact("compression", stored.compression);
         reading.fact("pickle_protocol", stored.read.protocol);
         stored.verdict(&Allow::SKLEARN, &place, &mut reading);
-        let fetch = |array: &Array, most: u64| stored.array(array, most).ok().flatten();
-        objects(&stored.read, &fetch, &mut reading)?;
+        whole(&stored, &mut reading)?;
         Ok(reading)
     }
 
@@ -175,9 +178,36 @@ fn of_peek(peek: &Peek) -> Option<String> {
     }
 }
 
+/// The most models of other libraries that are read in one of scikit-learn.
+const MAX_BOOSTERS: usize = 64;
+
+/// Reads the model of a pickle, and the parts of it that other formats know.
+fn whole(stored: &Stored<'_>, reading: &mut Reading) -> Result<()> {
+    let fetch = |array: &Array, most: u64| stored.array(array, most).ok().flatten();
+    let left = Cell::new(MAX_BOOSTERS);
+    let booster = |id: Id| {
+        left.set(left.get().checked_sub(1)?);
+        let mut inner = Reading::default();
+        // What is broken in there is unknown here, and no failure of the whole.
+        match stored.pickle().class(id)?.0.split('.').next()? {
+            "xgboost" => xgboost::pickled::read(stored, id, &mut inner).ok()?,
+            "lightgbm" => lightgbm::pickled::read(stored, id, &mut inner).ok()?,
+            "catboost" => catboost::read_pickled(stored, id, &mut inner).ok()?,
+            _ => return None,
+        }
+        inner.contract
+    };
+    objects(&stored.read, &fetch, &booster, reading)
+}
+
 /// Reads the model among the objects of a file.
-fn objects(read: &Read, fetch: &dyn Fn(&Array, u64) -> Option<Vec<u8>>, reading: &mut Reading) -> Result<()> {
-    let state = State::new(&read.pickle, fetch);
+fn objects(
+    read: &Read,
+    fetch: &dyn Fn(&Array, u64) -> Option<Vec<u8>>,
+    booster: &dyn Fn(Id) -> Option<Contract>,
+    reading: &mut Reading,
+) -> Result<()> {
+    let state = State::new(&read.pickle, fetch, booster);
     facts::packages(read, None, reading);
     let Some(top) = read.pickle.root().map(|id| state.part(id)) else {
         let limit = read.stopped.as_deref().unwrap_or("the limit");
@@ -233,8 +263,7 @@ pub(crate) fn read_bytes(bytes: &[u8]) -> Result<Reading> {
     if stored.read.pickle.root().is_none() {
         return Err(Error::new(Kind::Model, "a pickle without an end"));
     }
-    let fetch = |array: &Array, most: u64| stored.array(array, most).ok().flatten();
-    objects(&stored.read, &fetch, &mut reading)?;
+    whole(&stored, &mut reading)?;
     Ok(reading)
 }
 

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::model::npy;
 use crate::model::pb::Source;
 use crate::model::pickle::{Array, ArrayData, ElementType, Id, Node, Object, Pickle, Read, Text, Use};
 use crate::model::zip::Archive;
@@ -353,34 +354,13 @@ fn plain(value: &Value) -> Node {
     }
 }
 
-/// The header of an array in numpy's own format (numpy/lib/format.py), and its bytes where all of
-/// them are at hand.
+/// An array in numpy's own format, and its bytes where all of them are at hand.
 fn npy(bytes: &[u8], whole: bool) -> Option<Array> {
-    let rest = bytes.strip_prefix(b"\x93NUMPY")?;
-    let (length, start) = match rest.first()? {
-        1 => (usize::from(u16::from_le_bytes(rest.get(2..4)?.try_into().ok()?)), 4),
-        2 | 3 => (u32::from_le_bytes(rest.get(2..6)?.try_into().ok()?) as usize, 6),
-        _ => return None,
-    };
-    let end = length.checked_add(start)?;
-    let header = std::str::from_utf8(rest.get(start..end)?).ok()?;
-    let value = |key: &str| {
-        let (_, rest) = header.split_once(&format!("'{key}':"))?;
-        Some(rest.trim_start())
-    };
-    let spec = value("descr")?.strip_prefix('\'')?.split('\'').next()?;
-    let shape = value("shape")?.strip_prefix('(')?.split(')').next()?;
-    let shape: Vec<u64> = shape
-        .split(',')
-        .map(str::trim)
-        .filter(|d| !d.is_empty())
-        .map(|d| d.parse().ok())
-        .collect::<Option<_>>()?;
-    let element = ElementType::parse(spec)?;
-    let fortran = value("fortran_order")?.starts_with("True");
-    let data = match rest.get(end..) {
-        Some(data) if whole && !element.has_objects() => ArrayData::Bytes(Text::Here(data.to_vec())),
+    let header = npy::read(&bytes).ok()?;
+    let start = usize::try_from(header.data).ok()?;
+    let data = match bytes.get(start..) {
+        Some(data) if whole && !header.has_objects() => ArrayData::Bytes(Text::Here(data.to_vec())),
         _ => ArrayData::Unknown,
     };
-    Some(Array { element, shape, fortran, data })
+    Some(Array { element: header.element, shape: header.shape, fortran: header.fortran, data })
 }

@@ -5,7 +5,7 @@
 //!
 //! Invariant: what is not there, of another type, or too big is `None`, never a default.
 
-use crate::model::contract::DType;
+use crate::model::contract::{Contract, DType};
 use crate::model::pickle::{Array, ArrayData, Id, Node, Pickle, Text};
 
 /// The most bytes of one array whose values are read: names, labels, masks.
@@ -19,6 +19,8 @@ pub(super) struct State<'p> {
     pub pickle: &'p Pickle,
     /// Reads the bytes of an array that lies elsewhere in the file, up to a number of bytes.
     pub fetch: &'p dyn Fn(&Array, u64) -> Option<Vec<u8>>,
+    /// The contract of a model of XGBoost, LightGBM or CatBoost that is one of the nodes.
+    pub booster: &'p dyn Fn(Id) -> Option<Contract>,
     /// The release of scikit-learn that some object in it was saved by.
     release: Option<(u32, u32)>,
 }
@@ -32,13 +34,17 @@ pub(super) struct Part<'p> {
 }
 
 impl<'p> State<'p> {
-    /// A tree, and how to read arrays.
-    pub(super) fn new(pickle: &'p Pickle, fetch: &'p dyn Fn(&Array, u64) -> Option<Vec<u8>>) -> Self {
+    /// A tree, and how to read what lies outside of it.
+    pub(super) fn new(
+        pickle: &'p Pickle,
+        fetch: &'p dyn Fn(&Array, u64) -> Option<Vec<u8>>,
+        booster: &'p dyn Fn(Id) -> Option<Contract>,
+    ) -> Self {
         let stated = pickle.nodes().find_map(|(id, node)| match node {
             Node::Dict(_) => pickle.str(pickle.get(id, "_sklearn_version")?).and_then(release),
             _ => None,
         });
-        Self { pickle, fetch, release: stated }
+        Self { pickle, fetch, booster, release: stated }
     }
 
     /// A value of the tree.
@@ -188,6 +194,11 @@ impl<'p> Part<'p> {
     /// An array.
     pub(super) fn as_array(self) -> Option<&'p Array> {
         self.pickle().array(self.id)
+    }
+
+    /// What the reader of another library's format makes of it.
+    pub(super) fn booster(self) -> Option<Contract> {
+        (self.state.booster)(self.id)
     }
 
     /// The state that it is given.

@@ -1,7 +1,7 @@
 //! Classifiers that stand for themselves; those that wrap others are in `meta.rs`.
 
 use crate::model::contract::DType;
-use crate::model::format::sklearn::answer::{Given, Method, Model, Out, Type};
+use crate::model::format::sklearn::answer::{Answer, Given, Method, Model, Out, Type};
 use crate::model::format::sklearn::rules::{
     FLOAT, INT64, Labels, Rules, before, layer, linear, precision, since,
 };
@@ -80,13 +80,20 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
             model.methods.clear();
         }
     }
+    // Until 1.6 its numbers came of the shares of its parts, in their type.
+    let weak = name == "AdaBoostClassifier"
+        && part.text("algorithm") != Some("SAMME")
+        && !since(part, (1, 6))
+        && part.list("estimators_").iter().any(|e| {
+            rules.model(*e).answer(Method::Proba).and_then(Answer::one).map(|out| out.dtype) != Some(FLOAT)
+        });
     if shares && (name != "RadiusNeighborsClassifier" || since(part, (0, 22))) {
-        model.add(Method::Proba, labels.shares_as(share_type(part)));
+        model.add(Method::Proba, labels.shares_as(if weak { Type::Unknown } else { share_type(part) }));
     }
     if scores {
         let answer = match name {
             "SVC" | "NuSVC" => pairs(part, &labels).into(),
-            _ => labels.scores_as(score_type(part)),
+            _ => labels.scores_as(if weak { Type::Unknown } else { score_type(part) }),
         };
         model.add(Method::Decision, answer);
     }

@@ -187,7 +187,12 @@ fn many_classifiers(rules: &Rules, part: Part<'_>) -> Model {
     };
     let mut model = Model::of(inner.first().map_or(Given::Unknown, |m| m.given));
     if let Some(predicted) = all(Method::Predict) {
-        model.add(Method::Predict, labels::stacked(&predicted));
+        // CatBoost gives a column where others give one number per row.
+        let flat = predicted.iter().all(|out| out.dims.as_deref() == Some(&[]));
+        model.add(
+            Method::Predict,
+            if flat { labels::stacked(&predicted) } else { Out::vague(Type::Unknown).into() },
+        );
     }
     if let Some(shares) = all(Method::Proba) {
         // Until 0.19 they lay behind each other, and failed where they were not alike.
