@@ -38,6 +38,13 @@ pub(super) enum Physical {
     Fixed,
 }
 
+impl Physical {
+    /// Whether values of this type are told; of the others only how many there are.
+    pub(super) fn is_decoded(self) -> bool {
+        matches!(self, Self::Boolean | Self::Int32 | Self::Int64 | Self::Bytes)
+    }
+}
+
 /// A column of values, at the bottom of the schema.
 #[derive(Clone, Debug)]
 pub(super) struct Leaf {
