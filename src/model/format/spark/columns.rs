@@ -132,6 +132,11 @@ impl Columns {
         self.find(name, true)
     }
 
+    /// The names of all columns that are known now.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.now.keys()
+    }
+
     /// A column without which a stage does nothing.
     pub(super) fn read_if_there(&mut self, name: &str) -> Id {
         self.find(name, false)
