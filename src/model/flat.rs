@@ -272,6 +272,11 @@ impl<'f> Vector<'f> {
         self.flat.table_at(self.flat.follow(self.place(index)?)?)
     }
 
+    /// The text at an index, of at most `cap` bytes.
+    pub fn text(&self, index: u64, cap: usize) -> Result<String> {
+        self.flat.text_at(self.flat.follow(self.place(index)?)?, cap)
+    }
+
     /// Its tables, at most `cap`.
     pub fn tables(&self, cap: usize) -> impl Iterator<Item = Result<Table<'f>>> + use<'f> {
         let this = *self;

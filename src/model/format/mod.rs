@@ -39,6 +39,7 @@ pub mod spark;
 pub mod tensorflow;
 pub mod tflite;
 pub mod theano;
+mod together;
 pub mod xgboost;
 mod yaml;
 
@@ -109,6 +110,13 @@ pub trait Format: Sync {
 
     /// The models of this format that lie directly in a folder, or are the folder.
     fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>>;
+
+    /// What lies directly in a folder and may be a model of this format, but is more often a part of
+    /// another or no model: it counts only where nothing else was found anywhere.
+    fn detect_alone(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>> {
+        let _ = folder;
+        Ok(Vec::new())
+    }
 
     /// Reads a model that was found, of which at most `budget` bytes may be read.
     ///

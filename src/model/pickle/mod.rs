@@ -25,7 +25,7 @@ mod verdict;
 pub use machine::read;
 pub use node::{Form, Id, Node, Object, Pickle, Text};
 pub use numpy::{Array, ArrayData, ElementType};
-pub use stored::{Peek, Stored, looks_like, open, peek};
+pub use stored::{Peek, Stored, dangers, looks_like, open, peek};
 pub use told::{Limits, Note, Read, Use};
 pub use verdict::{Allow, verdict};
 

@@ -12,7 +12,7 @@ mod learner;
 mod tabular;
 
 use crate::error::{Error, Kind, Result, show_bytes};
-use crate::model::format::pytorch::{container, data, legacy, limit, modules};
+use crate::model::format::pytorch::{container, data, legacy, limit, modules, others};
 use crate::model::format::{Candidate, Folder, Format, Reading};
 use crate::model::pickle::{self, Allow, Id, Limits, Node, Note, Pickle, Read};
 use crate::model::tree::Tree;
@@ -62,6 +62,7 @@ impl Format for Fastai {
             let mut read = legacy::object(&content, &limits)?;
             forgive(&mut read);
             pickle::verdict(&read, &Allow::FASTAI, &place, &mut reading);
+            legacy::verdict_around(&content, read.end, &place, &mut reading);
             limit(&read, &mut reading);
             learner::first_version(&read.pickle, &mut reading);
             return Ok(reading);
@@ -74,6 +75,7 @@ impl Format for Fastai {
         let mut stored = pickle::open(data.as_ref(), &limits)?;
         forgive(&mut stored.read);
         stored.verdict(&Allow::FASTAI, &place, &mut reading);
+        others(&archive, &root, &mut reading);
         limit(&stored.read, &mut reading);
         reading.fact("serialization", "zip");
         reading.fact("pickle_protocol", stored.read.protocol);
