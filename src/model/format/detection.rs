@@ -39,7 +39,7 @@ pub struct Choice<'a> {
 /// The model of a tree, and what is known about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detection {
-    /// The name of the format.
+    /// The name of the format, or what the files are that are of none ([`Detection::known_format`]).
     pub format: &'static str,
     /// The model's root inside the tree: a folder, empty for the top, or a file.
     pub location: Vec<u8>,
@@ -68,6 +68,11 @@ pub struct Detection {
 }
 
 impl Detection {
+    /// The format, unless the files are of none that floe knows, and only something about them is told.
+    pub fn known_format(&self) -> Option<&'static str> {
+        FORMATS.iter().map(|f| f.name()).find(|name| *name == self.format)
+    }
+
     /// What a file of the tree is for.
     pub fn role(&self, path: &[u8]) -> Role {
         if self.required.iter().any(|r| r == path) {
@@ -87,8 +92,8 @@ impl Serialize for Detection {
     /// bytes that are not UTF-8 are escaped.
     fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
         let mut out = s.serialize_map(None)?;
-        out.serialize_entry("format", self.format)?;
-        out.serialize_entry("framework", &self.framework)?;
+        out.serialize_entry("format", &self.known_format())?;
+        out.serialize_entry("framework", &self.known_format().map(|_| &self.framework))?;
         out.serialize_entry("framework_version", &self.framework_version)?;
         out.serialize_entry("location", &show_bytes(&self.location))?;
         out.serialize_entry("file", &show_bytes(&self.file))?;
@@ -413,7 +418,9 @@ fn stand_in(first: Impostor, all: Vec<Impostor>) -> Detection {
         },
         contract: None,
         facts: BTreeMap::new(),
-        failure: Some(first.finding.message),
+        // What is whole is not broken because floe does not read it, or because it is dangerous.
+        failure: (!matches!(first.finding.code, "code-execution" | "unread-serialization"))
+            .then_some(first.finding.message),
         findings: all.into_iter().map(|i| i.finding).collect(),
         warnings: Vec::new(),
         required: Vec::new(),

@@ -54,7 +54,7 @@ const HEADS: &[(&str, &str)] = &[
 pub(super) struct Maker<'m> {
     pub(super) config: &'m Config,
     weights: Weights<'m>,
-    kind: &'m str,
+    pub(super) kind: &'m str,
     /// Numbers are of this type; `None` where the weights are not plain float32, since a caller chooses
     /// then in which type they are loaded.
     float: Option<DType>,
@@ -122,7 +122,11 @@ impl Maker<'_> {
             "clip_text_model" | "clip_vision_model" => return self.half_of_clip(class),
             "vision-encoder-decoder" | "encoder-decoder" => return self.pair(class),
             "dpt" | "depth_anything" | "glpn" if suffix == "ForDepthEstimation" => return self.depth(),
-            "dinov2_with_registers" | "dinov3_vit" if suffix == "Model" => return self.pieces(),
+            "dinov2_with_registers" | "dinov3_vit" | "dpt" | "siglip_vision_model" | "ijepa"
+                if suffix == "Model" =>
+            {
+                return self.pieces();
+            }
             _ => {}
         }
         if ENCODER_DECODER.contains(&kind) {
@@ -288,7 +292,10 @@ impl Maker<'_> {
             "Model" if matches!(self.kind, "dinov2" | "beit" | "data2vec-vision" | "swin" | "swinv2") => {
                 return self.pieces();
             }
-            "Model" if self.kind == "segformer" => return self.last_map(),
+            "Model" if matches!(self.kind, "segformer" | "efficientnet") => return self.last_map(),
+            "Model" if matches!(self.kind, "mobilenet_v1" | "mobilenet_v2" | "mobilevit") => {
+                return self.last_map();
+            }
             "ForImageClassificationWithTeacher" if self.kind == "deit" => return self.with_teacher(),
             "Model" if matches!(self.kind, "vit" | "deit") => {
                 let patch = config.size(&["patch_size"]).filter(|p| *p > 0);
@@ -309,8 +316,7 @@ impl Maker<'_> {
                 outputs
             }
             "Model" if matches!(self.kind, "resnet" | "regnet" | "convnext" | "convnextv2") => {
-                let sizes = config.get("hidden_sizes").and_then(|s| s.as_array());
-                let width = sizes.and_then(|s| s.last()).and_then(serde_json::Value::as_u64);
+                let width = self.last_width();
                 let pooled = if self.kind.starts_with("convnext") {
                     vec![None, width]
                 } else {

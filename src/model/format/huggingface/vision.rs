@@ -16,14 +16,29 @@ impl Maker<'_> {
         self.real("pixel_values", vec![None, channels, h, w])
     }
 
-    /// Models whose bare form gives a row for each piece of the image, and one for the whole.
+    /// Models whose bare form gives a row for each piece of the image, and most also one for the whole.
     pub(super) fn pieces(&mut self) -> Sides {
         let width = self.config.hidden();
-        let outputs = vec![
-            self.real("last_hidden_state", vec![None, None, width]),
-            self.real("pooler_output", vec![None, width]),
-        ];
+        let mut outputs = vec![self.real("last_hidden_state", vec![None, None, width])];
+        let without = match self.kind {
+            "data2vec-vision" | "ijepa" => true,
+            "siglip_vision_model" => {
+                self.config.get("vision_use_head").is_some_and(|v| v.as_bool() == Some(false))
+            }
+            _ => false,
+        };
+        if !without {
+            outputs.push(self.real("pooler_output", vec![None, width]));
+        }
         Some((vec![self.pixels(None)], outputs))
+    }
+
+    /// The width of the last stage: there are as many as `depths`, whatever sizes are listed.
+    pub(super) fn last_width(&self) -> Option<u64> {
+        let list = |key: &str| self.config.get(key).and_then(|s| s.as_array());
+        let sizes = list("hidden_sizes")?;
+        let stages = list("depths").map_or(sizes.len(), Vec::len);
+        sizes.get(stages.checked_sub(1)?)?.as_u64()
     }
 
     /// How far away each pixel is.
@@ -32,11 +47,18 @@ impl Maker<'_> {
         Some((vec![self.pixels(None)], outputs))
     }
 
-    /// A bare Segformer gives the last of its maps.
+    /// Models whose bare form gives the last of its maps, and most also one number for each of its
+    /// channels, of which not every configuration tells how many there are.
     pub(super) fn last_map(&mut self) -> Sides {
-        let sizes = self.config.get("hidden_sizes").and_then(|s| s.as_array());
-        let width = sizes.and_then(|s| s.last()).and_then(serde_json::Value::as_u64);
-        let outputs = vec![self.real("last_hidden_state", vec![None, width, None, None])];
+        let width = match self.kind {
+            "segformer" => self.last_width(),
+            "efficientnet" => self.config.size(&["hidden_dim"]),
+            _ => None,
+        };
+        let mut outputs = vec![self.real("last_hidden_state", vec![None, width, None, None])];
+        if self.kind != "segformer" {
+            outputs.push(self.real("pooler_output", vec![None, width]));
+        }
         Some((vec![self.pixels(None)], outputs))
     }
 
