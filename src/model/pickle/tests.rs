@@ -97,7 +97,7 @@ fn what_is_not_checked_is_told_apart_from_what_is_the_frameworks() {
     assert_eq!(findings(b"cmarshal\nloads\n(S''\ntR."), ["Warning code-object m.pkl"]);
     assert_eq!(findings(b"\x80\x02\x82\x05."), ["Warning extension-registry m.pkl"]);
     assert_eq!(findings(b"N.cos\nsystem\n(S'id'\ntR."), ["Warning second-pickle m.pkl"]);
-    assert_eq!(findings(b"N.\0\0\0"), [""; 0]);
+    assert_eq!(findings(b"N.\0\0\0"), ["Warning trailing-data m.pkl"]);
 }
 
 #[test]
