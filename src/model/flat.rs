@@ -255,6 +255,11 @@ impl<'f> Vector<'f> {
         self.length
     }
 
+    /// Where its first element lies in the source; for a vector of bytes that is a buffer itself.
+    pub fn start(&self) -> u64 {
+        self.flat.base.saturating_add(self.at)
+    }
+
     fn place(&self, index: u64) -> Result<u64> {
         let place = index.checked_mul(4).and_then(|o| self.at.checked_add(o));
         place.filter(|_| index < self.length).ok_or_else(|| fault(self.at, "an index beyond a vector's end"))

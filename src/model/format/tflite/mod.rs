@@ -4,6 +4,8 @@
 //! the graph's own tensors (tensorflow/compiler/mlir/lite/schema/schema.fbs). Only tables are read,
 //! never the buffers with the weights.
 
+mod metadata;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
@@ -20,6 +22,8 @@ use crate::model::zip::Archive;
 
 /// The identifier, at byte 4.
 const IDENTIFIER: &[u8] = b"TFL3";
+/// The name of the metadata that the model's authors wrote.
+const AUTHORS: &str = "TFLITE_METADATA";
 /// The most signatures and graphs that are read.
 const MAX_GRAPHS: usize = 1000;
 /// How many bytes of tables are read at most.
@@ -253,29 +257,37 @@ fn facts(source: &dyn Source, model: Table<'_>, graphs: &[Table<'_>], reading: &
         }
     }
     reading.fact("tflite.customOperators", custom.into_iter().collect::<Vec<_>>());
-    let Some(metadata) = model.vector(16, 4)? else { return Ok(()) };
+    let Some(entries) = model.vector(16, 4)? else { return Ok(()) };
     let mut names = Vec::new();
-    for entry in metadata.tables(100) {
+    for entry in entries.tables(100) {
         let entry = entry?;
         let name = entry.text(4, MAX_NAME)?.unwrap_or_default();
-        if name == "min_runtime_version" {
-            let buffer = match model.vector(12, 4)? {
-                Some(all) => Some(all.table(entry.u32(6, 0)?.into())?),
-                None => None,
-            };
-            // A text that is filled up with zeros.
-            if let Some(text) = buffer.map(|b| b.text(4, 64)).transpose()?.flatten() {
-                reading.fact("tflite.minRuntimeVersion", text.trim_end_matches('\0'));
+        let buffer = match model.vector(12, 4)? {
+            Some(all) if name == "min_runtime_version" || name == AUTHORS => {
+                Some(all.table(entry.u32(6, 0)?.into())?)
             }
+            _ => None,
+        };
+        if let Some(buffer) = buffer.filter(|_| name == AUTHORS) {
+            // Labels and the like lie in a zip archive behind the flatbuffer.
+            let archive = Archive::open(source).ok();
+            if let Some(archive) = &archive {
+                let files: Vec<&str> = archive.entries().iter().take(100).map(|e| e.name.as_str()).collect();
+                reading.fact("tflite.associatedFiles", files);
+            }
+            if let Some(bytes) = buffer.vector(4, 1)?
+                && let Err(e) =
+                    metadata::read(source, (bytes.start(), bytes.length()), BUDGET, archive.as_ref(), reading)
+            {
+                reading.warnings.push(format!("not all of the model's metadata could be read: {e}"));
+            }
+        } else if let Some(buffer) = buffer
+            // A text that is filled up with zeros.
+            && let Some(text) = buffer.text(4, 64)?
+        {
+            reading.fact("tflite.minRuntimeVersion", text.trim_end_matches('\0'));
         }
         names.push(name);
-    }
-    // Labels and the like lie in a zip archive behind the flatbuffer.
-    if names.iter().any(|n| n == "TFLITE_METADATA")
-        && let Ok(archive) = Archive::open(source)
-    {
-        let files: Vec<&str> = archive.entries().iter().take(100).map(|e| e.name.as_str()).collect();
-        reading.fact("tflite.associatedFiles", files);
     }
     reading.fact("tflite.metadata", names);
     Ok(())
