@@ -25,7 +25,7 @@ k2_bidirectional_6_json k2_dense_5_h5 k231_g_nested_twice_json k231_g_seq2seq_js
 k12_convolution2d_2_json k12_lstm_1_h5 k12_merge_6_json k12_g_nested_twice_json k12_timedistributed_1_json""".split()
 # Of `keras_ops.py` and of `keras_real.py tf.keras` (Keras 2.15), with the names that they have here.
 RENAMED = dict(k3_op_einsum_json="sh_einsum_att", k3_op_take_json="sh_take_n", k3_op_patches_json="im_patches_s", k3_op_split_json="sh_split_ix", k3_op_stft_json="stft", k3_op_svd_json="la_svd_n", k3_op_where_json="py_where1f_float16",
-               k3_op_conv_json="conv1_channels_last_same", k3_op_quantile_json="sh_quantile2", k2_f_gather_json="k215_tf_gather_json", k2_f_matmul_json="k215_tf_matmul_json", k2_f_subtract_json="k215_tf_rsub_json",
+               k3_op_conv_json="conv1_channels_last_same", k2_f_gather_json="k215_tf_gather_json", k2_f_matmul_json="k215_tf_matmul_json", k2_f_subtract_json="k215_tf_rsub_json",
                k2_own_class_json="k215_cus_mid_json", k2_own_model_json="k215_cus_func_json")
 
 

@@ -567,7 +567,8 @@ pub(super) fn default_float(value: &Value) -> Option<DType> {
     let mut todo = vec![value];
     let mut others = false;
     while let Some(value) = todo.pop() {
-        if let Some(layer) = Layer::of(value)
+        // Tensors are written as objects with a class too.
+        if let Some(layer) = Layer::of(value).filter(|l| !l.class.starts_with("__"))
             && let Some(policy) = layer.get("dtype").and_then(config::policy)
         {
             if policy.variable == DType::Float32 {

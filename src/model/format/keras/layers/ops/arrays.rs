@@ -77,7 +77,16 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             )
         }
         "ArraySplit" => {
-            split(&x, layer.get("indices_or_sections").filter(|v| v.is_number())?, layer.int("axis")?)
+            let shape = shape?;
+            let at = axis(layer.int("axis")?, shape.len())?;
+            let n = layer.size("indices_or_sections").filter(|n| (1..=MAX_PARTS).contains(n))?;
+            let part = |i: u64| {
+                let mut shape = shape.clone();
+                // The first parts are longer by one where they cannot be alike.
+                shape[at] = shape[at].map(|d| d / n + u64::from(i < d % n));
+                Spec::new(Some(shape), x.dtype)
+            };
+            Some((0..n).map(part).collect())
         }
         "Vsplit" => split(&x, layer.get("indices_or_sections")?, 0),
         "Hsplit" => split(&x, layer.get("indices_or_sections")?, i64::from(x.rank()? != 1)),

@@ -197,13 +197,14 @@ pub(super) fn moments(layer: &Layer<'_>, x: &Spec) -> Vec<Spec> {
 /// Values at fractions of the way from the least to the greatest.
 pub(super) fn quantile(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
     let x = args.first();
-    // Several fractions are a first axis; a list of one is told differently by versions.
-    let q = Operand::at(args, 1, &["q"])?.shape?;
+    // Several fractions are a first axis; versions differ about those of a list of Python.
+    let listed = args.value(1, "q").is_some_and(serde_json::Value::is_array);
+    let q = if listed { None } else { Operand::at(args, 1, &["q"])?.shape };
     let rest = reduced_by(layer, &x);
-    let shape = match q[..] {
-        [] => rest,
-        [n] => rest.map(|rest| [&[n][..], &rest].concat()),
-        _ => return None,
+    let shape = match q.as_deref() {
+        Some([]) => rest,
+        Some([n]) => rest.map(|rest| [&[*n][..], &rest].concat()),
+        _ => None,
     };
     let dtype = x.dtype.filter(|d| *d != DType::Int64).and_then(|d| floated(d, ctx.floatx));
     Some(one(shape, dtype))

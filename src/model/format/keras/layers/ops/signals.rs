@@ -5,7 +5,7 @@ use crate::model::format::keras::config::{Layer, int};
 use crate::model::format::keras::layers::conv::slid;
 use crate::model::format::keras::layers::ops::operand::{Operand, together};
 use crate::model::format::keras::layers::{Ctx, is_float, one};
-use crate::model::format::keras::spec::{Arg, Args, Spec, times};
+use crate::model::format::keras::spec::{Arg, Args, Spec, plus, times};
 
 pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
     let x = args.first();
@@ -22,6 +22,11 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             let points = args_shape(args, 2);
             same(shape.zip(kernel).and_then(|(s, k)| conv(layer, &s, &k, points.as_ref())))
         }
+        "ConvTranspose" => {
+            let kernel = args_shape(args, 1);
+            same(shape.zip(kernel).and_then(|(s, k)| transposed(layer, &s, &k)))
+        }
+        // Not all versions halve the axis in what they tell.
         "Glu" => same(None),
         "BinaryCrossentropy" | "CategoricalCrossentropy" | "SparseCategoricalCrossentropy" => {
             let output = match args.args.get(1).or_else(|| args.kwargs.get("output"))? {
@@ -203,6 +208,27 @@ fn conv(layer: &Layer<'_>, shape: &Shape, kernel: &Shape, points: Option<&Shape>
         "DepthwiseConv" => times(kernel[n], kernel[n + 1]?),
         _ => *points?.last()?,
     };
+    Some(out)
+}
+
+/// Here what goes out of the kernel stands before what goes in.
+fn transposed(layer: &Layer<'_>, shape: &Shape, kernel: &Shape) -> Option<Shape> {
+    let n = shape.len().checked_sub(2).filter(|n| kernel.len() == n + 2)?;
+    let (strides, dilation) = (layer.sizes("strides", n)?, layer.sizes("dilation_rate", n)?);
+    if layer.get("output_padding").is_some() || dilation.iter().any(|d| *d != 1) {
+        return None;
+    }
+    let (channels, at) = if channels_first(layer) { (1, 2) } else { (n + 1, 1) };
+    let mut out = shape.clone();
+    for i in 0..n {
+        let more = match layer.text("padding")? {
+            "same" => 0,
+            "valid" => kernel[i]?.saturating_sub(strides[i]),
+            _ => return None,
+        };
+        out[at + i] = plus(times(out[at + i], strides[i]), Some(more));
+    }
+    out[channels] = kernel[n];
     Some(out)
 }
 
