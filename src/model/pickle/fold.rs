@@ -35,6 +35,7 @@ impl Machine<'_> {
             return Ok(Node::Object(Box::new(object)));
         };
         let args = if args.len() <= 8 { args.to_vec() } else { Vec::new() };
+        let mut looked_at = 0;
         let folded = match (module, name) {
             ("copy_reg" | "copyreg", "_reconstructor") => match args.as_slice() {
                 [class, _base, state] => return self.reconstructed(*class, *state),
@@ -94,6 +95,8 @@ impl Machine<'_> {
                 match args.first().map(|first| tree.node(*first)) {
                     Some(Node::List(list)) if name == "deque" => object.list.clone_from(list),
                     Some(Node::List(list) | Node::Tuple(list)) => {
+                        // Paid for before it is known whether they are pairs.
+                        looked_at = list.len() * 8;
                         let pair = |id: &Id| match tree.elements(*id) {
                             Some([key, value]) => Some((*key, *value)),
                             _ => None,
@@ -150,7 +153,7 @@ impl Machine<'_> {
             self.copied(node.weight())?;
             return Ok(node);
         }
-        self.charge((object.list.len() + object.items.len()) * 8)?;
+        self.charge(looked_at.max((object.list.len() + object.items.len()) * 8))?;
         Ok(Node::Object(Box::new(object)))
     }
 
@@ -301,9 +304,11 @@ fn array(machine: &Machine<'_>, state: Id) -> Option<Array> {
         _ => return None,
     };
     let [shape, dtype, fortran, data] = parts;
-    let data = data_of(tree.node(data), data);
+    let (element, shape) = (tree.element_type(dtype)?, tree.shape(shape)?);
     let fortran = tree.bool(fortran).or(tree.int(fortran).map(|n| n != 0)).unwrap_or(false);
-    Some(Array { element: tree.element_type(dtype)?, shape: tree.shape(shape)?, fortran, data }.checked())
+    // The copy comes last: it is paid for where there is an array.
+    let data = data_of(tree.node(data), data);
+    Some(Array { element, shape, fortran, data }.checked())
 }
 
 /// Where a node has an array's elements.

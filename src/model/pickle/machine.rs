@@ -7,7 +7,7 @@
 //! [`Limits::memory`], so that sharing cannot blow a small file up.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::model::pb::Source;
@@ -56,6 +56,7 @@ pub(super) fn run(
         names: BTreeMap::new(),
         use_of: BTreeMap::new(),
         small: BTreeMap::new(),
+        noted: BTreeSet::new(),
         memory: 0,
         texts: 0,
         framed: 0,
@@ -96,6 +97,8 @@ pub(super) struct Machine<'s> {
     names: BTreeMap<(String, String), Id>,
     use_of: BTreeMap<Id, usize>,
     small: BTreeMap<i64, Id>,
+    /// The notes that are told once.
+    noted: BTreeSet<Note>,
     memory: usize,
     texts: usize,
     framed: u64,
@@ -401,7 +404,7 @@ impl Machine<'_> {
         if self.read.notes.len() >= MAX_NOTES {
             return Err(Halt::Limit(format!("the limit of {MAX_NOTES} oddities")));
         }
-        if !self.read.notes.contains(&note) || matches!(note, Note::Nested { .. }) {
+        if matches!(note, Note::Nested { .. }) || self.noted.insert(note.clone()) {
             self.read.notes.push(note);
         }
         Ok(())

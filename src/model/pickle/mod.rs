@@ -8,6 +8,7 @@
 //! Invariants: no recursion in reading, walking or dropping; nodes may be shared and may be cyclic,
 //! as in Python; strings and bytes over [`INLINE`] are kept as a place in the file.
 
+mod budget;
 mod fold;
 mod inflate;
 mod input;

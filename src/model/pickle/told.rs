@@ -38,7 +38,7 @@ pub struct Use {
 }
 
 /// Something that a loader would do besides looking names up and calling them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
     /// A number of `copyreg`'s extension registry, which stands for any name.
     Extension(u32),

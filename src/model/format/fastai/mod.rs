@@ -63,7 +63,10 @@ impl Format for Fastai {
             forgive(&mut read);
             pickle::verdict(&read, &Allow::FASTAI, &place, &mut reading);
             limit(&read, &mut reading);
-            learner::first_version(&read.pickle, &mut reading);
+            read.pickle.ask(&mut reading, |reading| {
+                learner::first_version(&read.pickle, reading);
+                Ok(())
+            })?;
             return Ok(reading);
         }
         let archive = Archive::open(&content)?;
@@ -82,7 +85,10 @@ impl Format for Fastai {
             if modules::class(pickle, root).is_none() {
                 return Err(Error::new(Kind::Model, "the pickle holds no Learner"));
             }
-            learner::read(pickle, root, &mut reading);
+            pickle.ask(&mut reading, |reading| {
+                learner::read(pickle, root, reading);
+                Ok(())
+            })?;
         }
         Ok(reading)
     }

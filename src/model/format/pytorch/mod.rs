@@ -95,7 +95,7 @@ impl Format for PyTorch {
                 let read = pickle::read(source.as_ref(), 0, &limits)?;
                 save::limit(&read, &mut reading);
                 version(&archive, &root, &mut reading);
-                script::read(&archive, &root, &read.pickle, &mut reading)?;
+                read.pickle.ask(&mut reading, |r| script::read(&archive, &root, &read.pickle, r))?;
             }
             container::Kind::Export | container::Kind::OldExport => {
                 exported(&archive, &root, budget, &mut reading)?;
@@ -166,15 +166,13 @@ pub fn read_saved(source: &dyn Source, place: &str, budget: u64, reading: &mut R
     if legacy::begins(&head[..n]) {
         let read = legacy::object(source, &limits)?;
         pickle::verdict(&read, &Allow::TORCH, place, reading);
-        save::read(&read, "legacy", reading);
-        return Ok(());
+        return save::read(&read, "legacy", reading);
     }
     if head.first() == Some(&0x80) {
         let mut stored = pickle::open(source, &limits)?;
         save::forgive(&mut stored.read);
         stored.verdict(&Allow::TORCH, place, reading);
-        save::read(&stored.read, "pickle", reading);
-        return Ok(());
+        return save::read(&stored.read, "pickle", reading);
     }
     let archive = Archive::open(source)?;
     let Some((container::Kind::Save | container::Kind::Script, root)) = container::kind(&archive) else {
@@ -184,8 +182,7 @@ pub fn read_saved(source: &dyn Source, place: &str, budget: u64, reading: &mut R
     let mut stored = pickle::open(data.as_ref(), &limits)?;
     save::forgive(&mut stored.read);
     stored.verdict(&Allow::TORCH, place, reading);
-    save::read(&stored.read, "zip", reading);
-    Ok(())
+    save::read(&stored.read, "zip", reading)
 }
 
 /// What a file is, as a variant and in words.

@@ -242,6 +242,10 @@ fn storage_dtype(class: &str) -> Option<&'static str> {
 pub(crate) fn key(pickle: &Pickle, id: Id) -> Option<String> {
     match pickle.node(id) {
         Node::Int(n) => Some(n.to_string()),
-        _ => pickle.str(id).map(str::to_owned),
+        _ => {
+            let name = pickle.str(id)?;
+            pickle.copy(name.len())?;
+            Some(name.to_owned())
+        }
     }
 }

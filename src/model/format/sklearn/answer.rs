@@ -244,6 +244,17 @@ impl Model {
         self.methods.push((method, answer.into()));
     }
 
+    /// Bytes of memory that it takes, about.
+    pub(super) fn weight(&self) -> usize {
+        let text = |all: &[String]| all.iter().map(|n| n.len() + size_of::<String>()).sum::<usize>();
+        let outs = |answer: &Answer| match answer {
+            Answer::One(_) => 1,
+            Answer::Many(all) => all.len(),
+        };
+        let outs: usize = self.methods.iter().map(|(_, a)| outs(a)).sum();
+        text(&self.names) + text(&self.out_names) + self.cells.len() * 2 + outs * (size_of::<Out>() + 32)
+    }
+
     /// What a method gives.
     pub(super) fn answer(&self, method: Method) -> Option<&Answer> {
         self.methods.iter().find(|(m, _)| *m == method).map(|(_, a)| a)

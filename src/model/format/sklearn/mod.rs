@@ -74,7 +74,7 @@ impl Format for Sklearn {
             reading.fact("sklearn.skops_version", found.version.clone());
             reading.fact("sklearn.skops_protocol", found.protocol);
             pickle::verdict(&found.read, &Allow::SKLEARN, &place, &mut reading);
-            objects(&found.read, &|_, _| None, &mut reading)?;
+            found.read.pickle.ask(&mut reading, |reading| objects(&found.read, &|_, _| None, reading))?;
             return Ok(reading);
         }
         let stored = pickle::open(&content, &Limits { bytes: budget, ..Limits::default() })?;
@@ -89,7 +89,7 @@ impl Format for Sklearn {
         reading.fact("pickle_protocol", stored.read.protocol);
         stored.verdict(&Allow::SKLEARN, &place, &mut reading);
         let fetch = |array: &Array, most: u64| stored.array(array, most).ok().flatten();
-        objects(&stored.read, &fetch, &mut reading)?;
+        stored.pickle().ask(&mut reading, |reading| objects(&stored.read, &fetch, reading))?;
         Ok(reading)
     }
 

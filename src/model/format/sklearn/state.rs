@@ -37,7 +37,7 @@ impl<'p> State<'p> {
 }
 
 impl<'p> Part<'p> {
-    fn pickle(self) -> &'p Pickle {
+    pub(super) fn pickle(self) -> &'p Pickle {
         self.state.pickle
     }
 
@@ -81,11 +81,18 @@ impl<'p> Part<'p> {
     pub(super) fn attributes(self) -> Vec<&'p str> {
         let Some(state) = self.pickle().object(self.id).and_then(|o| o.state) else { return Vec::new() };
         let dicts = match self.node_of(state) {
-            Node::Tuple(parts) => parts.clone(),
-            _ => vec![state],
+            Node::Tuple(parts) => parts.as_slice(),
+            _ => &[state],
         };
-        let pairs = dicts.into_iter().flat_map(|d| self.pickle().pairs(d).unwrap_or_default());
-        pairs.filter_map(|(k, _)| self.pickle().str(*k)).take(MAX_ELEMENTS).collect()
+        let pairs = dicts.iter().take(MAX_ELEMENTS).flat_map(|d| self.pickle().pairs(*d).unwrap_or_default());
+        let mut names = Vec::new();
+        for (key, _) in pairs.take(MAX_ELEMENTS) {
+            if self.pickle().look(1).is_none() {
+                return Vec::new();
+            }
+            names.extend(self.pickle().str(*key));
+        }
+        names
     }
 
     /// Whether it has a state of attributes.
@@ -135,6 +142,7 @@ impl<'p> Part<'p> {
         if ids.len() > MAX_ELEMENTS {
             return None;
         }
+        self.pickle().look(ids.len())?;
         Some(ids.iter().map(|id| Self { state: self.state, id: *id }).collect())
     }
 
@@ -146,6 +154,9 @@ impl<'p> Part<'p> {
     /// The pairs of a dict.
     pub(super) fn pairs(self) -> Vec<(Self, Self)> {
         let pairs = self.pickle().pairs(self.id).unwrap_or_default();
+        if self.pickle().look(pairs.len().min(MAX_ELEMENTS)).is_none() {
+            return Vec::new();
+        }
         let part = |id: &Id| Self { state: self.state, id: *id };
         pairs.iter().take(MAX_ELEMENTS).map(|(k, v)| (part(k), part(v))).collect()
     }
@@ -168,6 +179,9 @@ impl<'p> Part<'p> {
     pub(super) fn args(self) -> Vec<Self> {
         let args = self.pickle().object(self.id).and_then(|o| o.args);
         let ids = args.and_then(|a| self.pickle().elements(a)).unwrap_or_default();
+        if self.pickle().look(ids.len().min(MAX_ELEMENTS)).is_none() {
+            return Vec::new();
+        }
         ids.iter().take(MAX_ELEMENTS).map(|id| Self { state: self.state, id: *id }).collect()
     }
 
@@ -219,7 +233,8 @@ impl<'p> Part<'p> {
     }
 
     fn are_texts(self, ids: &[Id]) -> bool {
-        ids.iter().all(|id| matches!(self.pickle().node(*id), Node::Str(_) | Node::Bytes(_)))
+        self.pickle().look(ids.len()).is_some()
+            && ids.iter().all(|id| matches!(self.pickle().node(*id), Node::Str(_) | Node::Bytes(_)))
     }
 
     /// The type of an attribute's elements.
@@ -230,6 +245,13 @@ impl<'p> Part<'p> {
     /// The array with its values at hand, where it is small.
     pub(super) fn values(self) -> Option<Array> {
         let array = self.as_array()?;
+        let size = match &array.data {
+            ArrayData::Objects(values) => values.len(),
+            ArrayData::Bytes(text) => usize::try_from(text.len() / 8).ok()?,
+            ArrayData::Stream { length, .. } => usize::try_from((*length).min(MAX_VALUES) / 8).ok()?,
+            ArrayData::Unknown => 0,
+        };
+        self.pickle().look(size)?;
         if !matches!(array.data, ArrayData::Stream { .. } | ArrayData::Bytes(Text::There { .. })) {
             return Some(array.clone());
         }
@@ -242,7 +264,7 @@ impl<'p> Part<'p> {
         match self.node() {
             Node::Array(_) => self.values()?.labels(self.pickle()),
             Node::List(_) | Node::Tuple(_) => {
-                self.elements()?.into_iter().map(|e| e.as_text().map(str::to_owned)).collect()
+                self.elements()?.into_iter().map(|e| self.pickle().copy_str(e.id)).collect()
             }
             // pandas.core.indexes.base._new_Index(cls, {"data": array, "name": …}).
             Node::Object(_) => {

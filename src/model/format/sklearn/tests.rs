@@ -163,3 +163,30 @@ fn broken_files_are_errors_and_never_worse() {
     }
     assert!(read > 10);
 }
+
+#[test]
+fn names_that_are_one_long_text_are_not_copied() {
+    let text = "x".repeat(60_000);
+    let names = format!("S'feature_names_in_'\n(lp0\nS'{text}'\np1\na{}s", "g1\na".repeat(2000));
+    let found = read_file(&object("sklearn.tree._classes.DecisionTreeRegressor", &format!("{TREE}{names}")));
+    assert_eq!(found.contract, None);
+    assert!(found.warnings[0].contains("MiB of texts"), "{:?}", found.warnings);
+}
+
+#[test]
+fn objects_with_one_large_state_are_not_looked_through_each_time() {
+    let state = format!("(d{TREE}{}p0\n0", "I1\nI2\ns".repeat(30_000));
+    let one = "ccopy_reg\n_reconstructor\n(csklearn.tree._classes\nDecisionTreeRegressor\nc__builtin__\nobject\nNtRg0\nba";
+    let found = read_file(&format!("{state}(l{}", one.repeat(2000)));
+    assert_eq!((found.contract, found.facts.get("sklearn.objects")), (None, None));
+    assert!(found.warnings[0].contains("share more than is looked at"), "{:?}", found.warnings);
+}
+
+fn read_file(pickle: &str) -> crate::model::format::Detection {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.pkl");
+    fs::write(&path, format!("{pickle}.")).unwrap();
+    let all = Selected { source: path, dest: b"model.pkl".to_vec() };
+    let tree = Tree::scan(&[all], &|_, _| false, false).unwrap();
+    detect(&tree, &Choice { framework: Some("sklearn"), path: None }).unwrap().unwrap()
+}

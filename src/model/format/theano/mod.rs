@@ -59,18 +59,21 @@ impl Format for Theano {
             );
             return Ok(reading);
         };
-        let mut graph = Graph::new(tree);
-        let model = if candidate.variant == "function" {
-            function(&graph, root).ok_or_else(|| {
-                Error::new(
-                    Kind::Model,
-                    format!("`{place}` holds a function of Theano whose inputs and outputs are not as Theano writes them"),
-                )
-            })?
-        } else {
-            symbolic(&graph, root)
-        };
-        model.tell(&mut graph, &mut reading);
+        tree.ask(&mut reading, |reading| {
+            let mut graph = Graph::new(tree);
+            let model = if candidate.variant == "function" {
+                function(&graph, root).ok_or_else(|| {
+                    Error::new(
+                        Kind::Model,
+                        format!("`{place}` holds a function of Theano whose inputs and outputs are not as Theano writes them"),
+                    )
+                })?
+            } else {
+                symbolic(&graph, root)
+            };
+            model.tell(&mut graph, reading);
+            Ok(())
+        })?;
         Ok(reading)
     }
 

@@ -4,6 +4,8 @@
 //! Only attributes of which every class that has them agrees on the meaning are used; the classes
 //! that do not are told apart by name.
 
+use std::collections::BTreeMap;
+
 use crate::model::contract::DType;
 use crate::model::format::sklearn::answer::{Dim, Given, Model, Type};
 use crate::model::format::sklearn::rules::Rules;
@@ -206,11 +208,13 @@ fn through(rules: &Rules, part: Part<'_>) -> Vec<Option<DType>> {
 /// The columns of each transformer, in their places.
 fn placed(rules: &Rules, part: Part<'_>, model: &Model, width: usize) -> Vec<Option<DType>> {
     let mut cells = vec![None; width];
+    let names: BTreeMap<&str, usize> =
+        model.names.iter().enumerate().rev().map(|(at, name)| (name.as_str(), at)).collect();
     for entry in part.list("transformers_") {
         let parts = entry.elements().unwrap_or_default();
         let [_, inner, columns, ..] = parts.as_slice() else { continue };
         let place = |column: Part<'_>| match column.as_text() {
-            Some(name) => model.names.iter().position(|n| n == name),
+            Some(name) => names.get(name).copied(),
             None => column.as_count().and_then(|n| usize::try_from(n).ok()),
         };
         let known = rules.model(*inner);
@@ -221,6 +225,10 @@ fn placed(rules: &Rules, part: Part<'_>, model: &Model, width: usize) -> Vec<Opt
             continue;
         }
         let chosen = columns.elements().unwrap_or_default();
+        // A look for each, in a table of names.
+        if part.pickle().look(chosen.len() * 16).is_none() {
+            return Vec::new();
+        }
         if chosen.len() != known.cells.len() || chosen.iter().any(|c| matches!(c.node(), Node::Bool(_))) {
             continue;
         }

@@ -51,7 +51,11 @@ impl Rules {
         }
         self.known.borrow_mut().insert(part.id, unknown);
         self.depth.set(self.depth.get() + 1);
-        let model = Rc::new(self.describe(part));
+        let mut model = self.describe(part);
+        if part.pickle().copy(model.weight()).is_none() {
+            model = Model::of(Given::Unknown);
+        }
+        let model = Rc::new(model);
         self.depth.set(self.depth.get() - 1);
         self.known.borrow_mut().insert(part.id, Rc::clone(&model));
         model
