@@ -17,7 +17,8 @@ use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::Contract;
 use crate::model::format::impostor::{self, Impostor};
 use crate::model::format::{
-    BUDGET, Candidate, FORMATS, Finding, Folder, Format, Reading, Role, Weight, document, folder, packages,
+    BUDGET, Candidate, FORMATS, Finding, Folder, Format, Reading, Role, Weight, bounds, document, folder,
+    packages,
 };
 use crate::model::tree::{EntryKind, Tree, folder_of, join_lexically};
 
@@ -276,7 +277,10 @@ fn read(tree: &Tree, candidate: &Candidate, impostors: Vec<Impostor>) -> Result<
         None => Ok(Reading::default()),
     };
     let (reading, failure) = match reading {
-        Ok(reading) => (reading, None),
+        Ok(mut reading) => {
+            bounds::apply(&mut reading);
+            (reading, None)
+        }
         Err(e) if e.kind() == Kind::Model => {
             let e = e.context(format!("cannot read `{}`", show_bytes(&candidate.file)));
             (Reading::default(), Some(e.to_string()))

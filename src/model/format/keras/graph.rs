@@ -7,7 +7,7 @@
 //! Invariants: no call is followed twice for one model, models inside models go through the limits of
 //! [`Ctx`], and a connection to what is not there is a tensor of which nothing is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -88,6 +88,7 @@ fn chained<'a>(layer: &Layer<'a>) -> Vec<Layer<'a>> {
 
 fn chain(ctx: &Ctx, layer: &Layer<'_>, input: Spec) -> Port {
     let items = chained(layer);
+    ctx.pay(items.len());
     let mut spec = input;
     let mut derived = false;
     for (i, item) in items.iter().enumerate() {
@@ -234,6 +235,7 @@ fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<&[Spec]>) -> Model {
         .take(MAX_ENTRIES)
         .filter_map(Layer::of)
         .collect();
+    ctx.pay(items.len());
     let by_name = items.iter().enumerate().map(|(i, l)| (l.name, i)).collect();
     let mut g =
         Graph { layers: items, by_name, told: BTreeMap::new(), known: BTreeMap::new(), keras: ctx.keras };
@@ -255,6 +257,7 @@ fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<&[Spec]>) -> Model {
     }
     g.follow(ctx, given.is_none() || same);
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    let mut taken = BTreeSet::new();
     let mut outputs: Vec<Port> = Vec::new();
     for (key, reference) in references(layer.config.get("output_layers")) {
         let Some(tensor) = g.key(reference) else { continue };
@@ -262,7 +265,7 @@ fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<&[Spec]>) -> Model {
         let plain = key.unwrap_or(own);
         // Two outputs of one layer get numbers, as Keras 2 counts them.
         let mut name = plain.clone();
-        while outputs.iter().any(|o| o.name == name) {
+        while !taken.insert(name.clone()) {
             let count = names.entry(plain.clone()).or_insert(0);
             *count += 1;
             name = format!("{plain}_{count}");

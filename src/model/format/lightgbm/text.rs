@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
-use crate::model::format::{MAX_ENTRIES, MAX_TEXT};
+use crate::model::format::{MAX_ENTRIES, MAX_TEXT, json};
 use crate::model::pb::Source;
 use crate::model::pull::Stream;
 
@@ -154,7 +154,7 @@ fn tail(s: &mut Stream<'_>, header: &mut Header) {
             header.boosting = Some(boosting.to_owned());
         }
         if let Some(categories) = line.strip_prefix("pandas_categorical:") {
-            header.pandas_categorical = serde_json::from_str(categories).ok();
+            header.pandas_categorical = json::parse(categories.as_bytes()).ok();
         }
     }
 }

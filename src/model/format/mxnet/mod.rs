@@ -247,7 +247,7 @@ fn sidecars(tree: &Tree, folder: &[u8], reading: &mut Reading) -> BTreeMap<Strin
         ("signature.json", Some("inputs"), "data_name", "data_shape"),
     ] {
         let Some(json) = small_file(tree, &join(folder, file.as_bytes())) else { continue };
-        let Ok(json) = serde_json::from_slice::<Value>(&json) else {
+        let Ok(json) = crate::model::format::json::parse(&json) else {
             reading.warnings.push(format!("`{file}` is no JSON and was not used"));
             continue;
         };

@@ -7,18 +7,18 @@
 //! Invariants: what the graph has as a symbol or an expression is an unknown dimension with that
 //! name; an argument that is no tensor has the type of its constant and no dimensions.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
 use crate::model::contract::{Contract, DType, Known, Provenance, Shape, Signature, Tensor};
-use crate::model::format::{MAX_ENTRIES, MAX_NAME, MAX_RANK, Reading, Severity, Weight};
+use crate::model::format::{MAX_ENTRIES, MAX_NAME, MAX_RANK, Reading, Severity, Weight, json};
 
 /// Reads the program of a JSON document; `method` is what the archive calls it.
 pub(super) fn read(json: &[u8], method: &str, reading: &mut Reading) -> Result<()> {
-    let json = finite(json);
-    let program: Value = serde_json::from_slice(&json).map_err(|e| {
-        Error::new(Kind::Model, format!("the exported program is not JSON at line {}: {e}", e.line()))
-    })?;
+    let program = json::parse(&finite(json)).map_err(|e| e.context("reading the exported program"))?;
     let module = &program["graph_module"];
     let graph = &module["graph"];
     let (Some(inputs), Some(outputs)) =
@@ -46,6 +46,7 @@ pub(super) fn read(json: &[u8], method: &str, reading: &mut Reading) -> Result<(
         outputs: Vec::new(),
     };
     let paths = input_paths(spec);
+    let mut names = BTreeSet::new();
     let user: Vec<&Value> = inputs.iter().filter_map(user_input).collect();
     for (i, arg) in user.iter().enumerate() {
         let mut tensor = argument(arg, graph, i, "input", reading);
@@ -57,12 +58,13 @@ pub(super) fn read(json: &[u8], method: &str, reading: &mut Reading) -> Result<(
             tensor.name.clone_from(named);
             tensor.known.name = Known::Stored;
         }
-        push(&mut signature.inputs, tensor);
+        push(&mut signature.inputs, &mut names, tensor);
     }
+    names.clear();
     let outputs = outputs.iter().filter_map(|o| part(o, "user_output").or(part(o, "loss_output")));
     for (i, output) in outputs.enumerate() {
         let tensor = argument(&output["arg"], graph, i, "output", reading);
-        push(&mut signature.outputs, tensor);
+        push(&mut signature.outputs, &mut names, tensor);
     }
     let keys = output_keys(spec);
     if keys.len() == signature.outputs.len() {
@@ -76,7 +78,10 @@ pub(super) fn read(json: &[u8], method: &str, reading: &mut Reading) -> Result<(
 }
 
 /// The document without `Infinity` and `NaN`, which Python's `json` writes and no other reads.
-fn finite(json: &[u8]) -> Vec<u8> {
+fn finite(json: &[u8]) -> Cow<'_, [u8]> {
+    if !FOREIGN.iter().any(|word| json.windows(word.len()).any(|w| w == *word)) {
+        return Cow::Borrowed(json);
+    }
     let mut out = Vec::with_capacity(json.len());
     let (mut quoted, mut escaped, mut at) = (false, false, 0);
     while let Some(byte) = json.get(at) {
@@ -93,18 +98,19 @@ fn finite(json: &[u8]) -> Vec<u8> {
         out.push(*byte);
         at += 1;
     }
-    out
+    Cow::Owned(out)
 }
 
 /// Words for numbers that JSON does not have.
 const FOREIGN: &[&[u8]] = &[b"-Infinity", b"Infinity", b"NaN"];
 
 /// Adds a tensor; a name that was there before gets a number behind it.
-fn push(list: &mut Vec<Tensor>, mut tensor: Tensor) {
-    if list.iter().any(|t| t.name == tensor.name) {
+fn push(list: &mut Vec<Tensor>, names: &mut BTreeSet<String>, mut tensor: Tensor) {
+    if names.contains(&tensor.name) {
         tensor.name = format!("{}_{}", tensor.name, list.len());
         tensor.known.name = Known::Convention;
     }
+    names.insert(tensor.name.clone());
     list.push(tensor);
 }
 
@@ -379,13 +385,13 @@ fn output_keys(spec: &Value) -> Vec<String> {
 
 /// A tree that is stored as JSON inside of a JSON text, with its version before it.
 fn tree(text: &Value) -> Option<Value> {
-    let mut pair: Value = serde_json::from_str(text.as_str()?).ok()?;
+    let mut pair: Value = json::parse(text.as_str()?.as_bytes()).ok()?;
     pair.get_mut(1).map(Value::take)
 }
 
 fn keys(node: &Value) -> Vec<String> {
     // The context of a dict is the list of its keys, as JSON again; of a `defaultdict` it is a pair.
-    let context: Option<Value> = node["context"].as_str().and_then(|c| serde_json::from_str(c).ok());
+    let context: Option<Value> = node["context"].as_str().and_then(|c| json::parse(c.as_bytes()).ok());
     let dict = node["type"].as_str().is_some_and(|t| t.ends_with("dict") || t.ends_with("OrderedDict"));
     let Some(Value::Array(list)) = context.filter(|_| dict) else { return Vec::new() };
     list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -433,7 +439,7 @@ mod tests {
     fn numbers_that_json_does_not_have_are_nothing() {
         let text = br#"{"a": -Infinity, "b": [NaN, Infinity], "Inf\"inity": "NaN\\"}"#;
         let want = br#"{"a": null, "b": [null, null], "Inf\"inity": "NaN\\"}"#;
-        assert_eq!(finite(text), want);
+        assert_eq!(&*finite(text), want);
     }
 
     #[test]

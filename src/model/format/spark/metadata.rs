@@ -12,7 +12,7 @@ use std::io::Read;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind, Result, show_bytes};
-use crate::model::format::{MAX_TEXT, file_name, join};
+use crate::model::format::{MAX_TEXT, file_name, join, json};
 use crate::model::tree::{EntryKind, Tree};
 
 /// The longest line in bytes; OneVsRest and label lists make long ones.
@@ -61,7 +61,7 @@ impl Metadata {
     pub(super) fn parse(line: &[u8]) -> Result<Self> {
         let broken =
             |what: &str| Error::new(Kind::Model, format!("broken metadata of a Spark stage: {what}"));
-        let Ok(Value::Object(mut all)) = serde_json::from_slice(line) else {
+        let Ok(Value::Object(mut all)) = json::parse(line) else {
             return Err(broken("the first line is not a JSON object"));
         };
         let mut take = |key: &str| match all.remove(key) {

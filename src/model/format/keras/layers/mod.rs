@@ -59,6 +59,11 @@ impl Ctx {
         self.steps.get() >= MAX_STEPS
     }
 
+    /// Counts layers that are gone through for one call of a model.
+    pub(super) fn pay(&self, layers: usize) {
+        self.steps.set(self.steps.get().saturating_add(layers));
+    }
+
     fn policy(&self, layer: &Layer<'_>) -> Option<Policy> {
         match layer.get("dtype") {
             Some(value) => config::policy(value),
