@@ -10,6 +10,8 @@ use crate::model::parquet::thrift::{Thrift, Wire};
 
 /// The longest name in bytes.
 const MAX_NAME: usize = 4096;
+/// The most bytes of the paths of all columns; they may have a long beginning in common.
+const MAX_PATHS: usize = 16 << 20;
 /// The longest value of a key; Spark's schema of a table is one.
 const MAX_VALUE: usize = 4 << 20;
 /// How deep groups may nest.
@@ -128,6 +130,7 @@ impl Footer {
             )));
         }
         let mut open: Vec<Group> = Vec::new();
+        let mut length = self.leaves.iter().map(|l| l.path.len()).sum::<usize>();
         for i in 0..elements {
             let e = element(t)?;
             if i == 0 {
@@ -165,6 +168,12 @@ impl Footer {
             };
             if path.len() > MAX_NAME {
                 return Err(Fault::Limit(format!("a column's path has more than {MAX_NAME} bytes")));
+            }
+            length += path.len();
+            if length > MAX_PATHS {
+                return Err(Fault::Limit(format!(
+                    "the paths of the columns have more than {MAX_PATHS} bytes"
+                )));
             }
             match e.physical {
                 Some(physical) if e.children == 0 => {

@@ -30,6 +30,8 @@ pub(super) enum Item {
     Other,
 }
 
+/// How many entries are paid for at once.
+const ENTRIES: u64 = 1 << 12;
 /// The most values of a dictionary.
 const MAX_DICTIONARY: u64 = 1 << 20;
 
@@ -119,7 +121,7 @@ pub(super) fn entries(
             }
             0 | 3 => {
                 seen = seen.saturating_add(header.values);
-                if !data_page(leaf, chunk, &header, &page, decode.then_some(&dictionary), visit)? {
+                if !data_page(leaf, chunk, file, &header, &page, decode.then_some(&dictionary), visit)? {
                     return Ok(());
                 }
             }
@@ -133,6 +135,7 @@ pub(super) fn entries(
 fn data_page(
     leaf: &Leaf,
     chunk: &Chunk,
+    file: File<'_>,
     header: &Header,
     page: &[u8],
     dictionary: Option<&Vec<Item>>,
@@ -190,7 +193,11 @@ fn data_page(
             return Err(Fault::Limit(format!("values are encoded in a way that is not read ({other})")));
         }
     };
-    for _ in 0..header.values {
+    for i in 0..header.values {
+        // A run of a few bytes can stand for millions of entries, each of which takes its time.
+        if i % ENTRIES == 0 {
+            file.spend(ENTRIES / 2)?;
+        }
         let level =
             |runs: &mut Runs<'_>| runs.next_level().ok_or_else(|| Fault::broken("a page has too few levels"));
         let (r, d) = (level(&mut rep)?, level(&mut def)?);
