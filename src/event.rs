@@ -4,6 +4,8 @@
 //! test's recorder are observers. Adding an event: add the variant here, its line in
 //! `cli/progress.rs`, and its row in the README's list; fields are only ever added.
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
@@ -33,6 +35,11 @@ pub enum Event {
     },
     /// A fact about the work, for those who asked for more.
     Note {
+        /// What it is.
+        message: String,
+    },
+    /// A detail that helps to find a cause, as which mirror was asked.
+    Detail {
         /// What it is.
         message: String,
     },
@@ -116,6 +123,39 @@ pub trait Observe: Send + Sync {
     /// Whether the work should stop as soon as it can.
     fn stop(&self) -> bool {
         false
+    }
+}
+
+/// An observer that several hold, for what happens outside of any one piece of work.
+#[derive(Clone)]
+pub struct Watch(Arc<dyn Observe>);
+
+impl Watch {
+    /// Shares an observer.
+    pub fn new(see: Arc<dyn Observe>) -> Self {
+        Self(see)
+    }
+
+    /// Tells it of an event.
+    pub fn on(&self, event: Event) {
+        self.0.on(event);
+    }
+
+    /// Tells it of a detail.
+    pub fn detail(&self, message: impl Into<String>) {
+        self.on(Event::Detail { message: message.into() });
+    }
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self(Arc::new(Quiet))
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
     }
 }
 

@@ -72,6 +72,7 @@
 
 pub mod blob;
 pub mod build;
+pub mod copy;
 #[cfg(feature = "serve")]
 pub mod engine;
 pub mod error;

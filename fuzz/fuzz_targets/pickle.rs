@@ -12,7 +12,8 @@ fuzz_target!(|data: &[u8]| {
     stored.verdict(&Allow::SKLEARN, "model.pkl", &mut reading);
     let pickle = stored.pickle();
     for (id, node) in pickle.nodes() {
-        let _class = (pickle.class(id), pickle.int(id), pickle.str(id), pickle.float(id), pickle.attr(id, "x"));
+        let _class =
+            (pickle.class(id), pickle.int(id), pickle.str(id), pickle.float(id), pickle.attr(id, "x"));
         if let Node::Array(array) = node {
             let _values = (array.ints(), array.floats(), array.texts(), array.labels(pickle));
         }

@@ -5,6 +5,7 @@
 //! stream is neither: retrying an upload and writing to two stores both need a second reading.
 
 pub mod codec;
+pub mod file;
 pub mod hash;
 pub mod tee;
 
@@ -13,6 +14,7 @@ use std::io::{self, Read};
 use crate::error::{At, Result};
 use crate::oci::{Descriptor, DiffId};
 
+pub use file::File;
 pub use hash::{Hashing, Verify};
 
 /// How many bytes are moved at a time.

@@ -32,6 +32,7 @@ use crate::runtimes;
 use crate::store::location::Location;
 use crate::store::open::Stores;
 
+pub use attach::Circumstances;
 pub use source::Input;
 
 /// What the command line or a caller decides.
@@ -89,6 +90,8 @@ pub struct Options {
     pub created: String,
     /// Seconds since 1970 that no time in a `rootfs:` base may exceed.
     pub newest: u64,
+    /// What the publish record says of time and place; `None` writes no record.
+    pub record: Option<Circumstances>,
     /// Threads for hashing and compressing.
     pub jobs: usize,
     /// What earlier builds found out about layers; `None` to read everything anew.
@@ -283,7 +286,9 @@ pub fn build(options: &Options, around: &Surroundings<'_>) -> Result<Vec<Built>>
         let (images, top) = assemble(base, plan, &layers)?;
         target::store(&targets, &images, &top, see)?;
         let facts = attach::facts(model.detection.as_ref(), &top.descriptor);
-        let published = target::publish(&targets, &top, facts.as_ref(), options, around)?;
+        let bases: Vec<Option<Digest>> = base.bases.iter().map(|b| b.digest).collect();
+        let told = target::Told { model: &plan.model, images: &images, bases: &bases, facts: facts.as_ref() };
+        let published = target::publish(&targets, &top, &told, options, around)?;
         built.push(answer(model, base, plan, Some((&images, &top, &layers)), published, false));
     }
     Ok(built)

@@ -284,7 +284,7 @@ fn choose(definition: &Definition, detection: Option<&Detection>, options: &Opti
         Some(runtime) => Ok(Chosen { runtime: Runtime::of_image(&runtime.value), by_hand: false }),
         None => {
             // Without the engine in it, this library cannot vouch for the model.
-            let format = detection.map(|d| d.format).filter(|_| check::CAN_SERVE);
+            let format = detection.and_then(Detection::known_format).filter(|_| check::CAN_SERVE);
             Ok(Chosen { runtime: runtimes::default_for(format)?, by_hand: false })
         }
     }
@@ -330,7 +330,7 @@ fn check_runtime(
         _ => {}
     }
     if let Some(d) = detection
-        && !runtime.serves(d.format)
+        && d.known_format().is_some_and(|format| !runtime.serves(format))
     {
         return Err(Error::new(
             Kind::Model,
@@ -442,8 +442,8 @@ fn annotations(model: &Prepared, options: &Options) -> Result<BTreeMap<String, S
             all.insert(key.to_owned(), value.clone());
         }
     }
-    if let Some(d) = &model.detection {
-        all.insert(annotation::FORMAT.to_owned(), d.format.to_owned());
+    if let Some(format) = model.detection.as_ref().and_then(Detection::known_format) {
+        all.insert(annotation::FORMAT.to_owned(), format.to_owned());
     }
     if let Some(c) = &model.contract {
         all.extend(Plan::contract_annotations(&crate::model::contract::json::write(c)?));

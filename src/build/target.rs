@@ -270,11 +270,60 @@ pub(super) fn store(
     Ok(())
 }
 
+/// What is said of an image beside it.
+pub(super) struct Told<'a> {
+    /// Name of the model.
+    pub(super) model: &'a str,
+    /// The image of each platform.
+    pub(super) images: &'a [Image],
+    /// Digest of the base of each platform.
+    pub(super) bases: &'a [Option<Digest>],
+    /// What was found in the model.
+    pub(super) facts: Option<&'a Referrer>,
+}
+
+impl Told<'_> {
+    /// Attaches it all to a version that was published just now.
+    fn attach(
+        &self,
+        target: &Target<'_>,
+        done: &versions::Published,
+        top: &Document,
+        options: &Options,
+        see: &dyn Observe,
+    ) -> Result<()> {
+        // What was there before has it.
+        let Some(repository) = target.repository().filter(|_| !done.existed && target.keeps_facts()) else {
+            return Ok(());
+        };
+        if let Some(facts) = self.facts {
+            let see = target.toward(see).of("facts".to_owned());
+            attach::attach(repository, facts, "what was found in the model", &see)?;
+        }
+        if let (Some(circumstances), Some(image)) = (&options.record, self.images.first()) {
+            let record = attach::Record {
+                floe: 1,
+                model: self.model,
+                model_id: image.model_id,
+                version: &done.tag,
+                number: done.number,
+                digest: done.digest,
+                base: self.bases,
+                circumstances,
+            };
+            let record = attach::record(&record, &top.descriptor)?;
+            let see = target.toward(see).of("publish record".to_owned());
+            attach::attach(repository, &record, "the publish record", &see)?;
+        }
+        Ok(())
+    }
+}
+
 /// Gives the image its version at every destination.
 pub(super) fn publish(
     targets: &[Target<'_>],
     top: &Document,
-    facts: Option<&Referrer>,
+    told: &Told<'_>,
     options: &Options,
     around: &Surroundings<'_>,
 ) -> Result<Vec<PublishedAt>> {
@@ -310,10 +359,7 @@ pub(super) fn publish(
         if options.number_tag {
             aliases.push(done.number.to_string());
         }
-        // What was there before has its facts.
-        if let Some(facts) = facts.filter(|_| !done.existed && target.keeps_facts()) {
-            attach::attach(repository, facts, &target.toward(see).of("facts".to_owned()))?;
-        }
+        told.attach(target, &done, top, options, see)?;
         let reference = shown(&target.parsed.location, &done.tag, digest, around);
         *slot = Some(PublishedAt {
             reference,

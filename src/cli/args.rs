@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{BoolishValueParser, FalseyValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::values;
@@ -26,9 +26,13 @@ macro_rules! exit_codes {
     };
 }
 
+mod login;
+mod moving;
 #[cfg(feature = "serve")]
 mod serve;
 
+pub(crate) use login::{LoginArgs, LogoutArgs};
+pub(crate) use moving::{AttachArgs, CopyArgs, InventoryArgs};
 #[cfg(feature = "serve")]
 pub(crate) use serve::ServeArgs;
 
@@ -164,6 +168,46 @@ pub(crate) struct Global {
     /// Read everything anew, and remember nothing for the next run
     #[arg(hide_short_help = true, long, global = true, env = "FLOE_NO_CACHE", value_parser = FalseyValueParser::new())]
     pub(crate) no_cache: bool,
+    /// A file with certificates of authorities that count besides the system's; repeatable
+    #[arg(
+        hide_short_help = true,
+        long,
+        global = true,
+        env = "FLOE_CA_FILE",
+        value_delimiter = ',',
+        value_name = "FILE"
+    )]
+    pub(crate) ca_file: Vec<PathBuf>,
+    /// The certificate to show to the registries that are named here
+    #[arg(
+        hide_short_help = true,
+        long,
+        global = true,
+        env = "FLOE_CERT",
+        requires = "key",
+        value_name = "FILE"
+    )]
+    pub(crate) cert: Option<PathBuf>,
+    /// The key of that certificate
+    #[arg(
+        hide_short_help = true,
+        long,
+        global = true,
+        env = "FLOE_KEY",
+        requires = "cert",
+        value_name = "FILE"
+    )]
+    pub(crate) key: Option<PathBuf>,
+    /// A folder with `*.crt`, `*.cert` and `*.key` for the registries that are named here, or with a
+    /// folder HOST[:PORT] of these for each host, as certs.d has them
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_CERT_DIR", value_name = "DIR")]
+    pub(crate) cert_dir: Option<PathBuf>,
+    /// `false` reaches the registries that are named here as --insecure does
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_TLS_VERIFY", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    pub(crate) tls_verify: Option<bool>,
+    /// The registries.conf to use in place of the user's and the system's
+    #[arg(hide_short_help = true, long, global = true, env = "FLOE_REGISTRIES_CONF", value_name = "FILE")]
+    pub(crate) registries_conf: Option<PathBuf>,
 }
 
 /// How progress is shown.
@@ -198,6 +242,16 @@ pub(crate) enum Command {
     Which(WhichArgs),
     /// Read an image again and hold it against all that is said of it
     Verify(VerifyArgs),
+    /// Log in to a registry, and keep the login where podman and Docker find it
+    Login(LoginArgs),
+    /// Forget the login for a registry
+    Logout(LogoutArgs),
+    /// Copy images between registries, layouts, archives and the local store; every digest stays
+    Copy(Box<CopyArgs>),
+    /// Write down what a place has, for `copy --since`
+    Inventory(InventoryArgs),
+    /// Attach files to an image, which stays as it is
+    Attach(AttachArgs),
     /// Print the JSON schema of serving.yaml
     #[command(after_help = "Examples:\n  floe schema")]
     Schema,
@@ -219,7 +273,7 @@ impl Command {
     /// Whether a signal asks it to stop in order, rather than ending it at once.
     pub(crate) fn heeds_signals(&self) -> bool {
         match self {
-            Self::Build(_) | Self::Verify(_) => true,
+            Self::Build(_) | Self::Copy(_) | Self::Verify(_) => true,
             #[cfg(feature = "serve")]
             Self::Serve(_) => true,
             _ => false,
@@ -326,6 +380,9 @@ pub(crate) struct BuildArgs {
     /// Also write the bare number as a tag
     #[arg(hide_short_help = true, long, env = "FLOE_NUMBER_TAG", value_parser = FalseyValueParser::new())]
     pub(crate) number_tag: bool,
+    /// Attach no record of who published what, when and from where
+    #[arg(hide_short_help = true, long, env = "FLOE_NO_RECORD", value_parser = FalseyValueParser::new())]
+    pub(crate) no_record: bool,
     /// Show what would be built; `full` also reads and hashes everything
     #[arg(long, num_args = 0..=1, default_missing_value = "plan", require_equals = true, value_parser = ["plan", "full"], value_name = "HOW")]
     pub(crate) dry_run: Option<String>,

@@ -7,14 +7,18 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::args::{Global, Progress};
-use super::progress::{self, Talk};
+use super::args::{Command, Global, Progress};
+use super::circumstances;
+use super::network::Network;
+use super::progress::{self, Heard, Talk};
 use super::usage;
-use floe::event::{Event, Observe};
+use floe::build::Circumstances;
+use floe::event::{Event, Observe, Watch};
 use floe::pack::cache::Cache;
 use floe::store::open::Stores;
-use floe::store::registry::{Client, Credentials, Retry, Settings, Timeouts, Uploads, Way};
+use floe::store::registry::{Client, Retry, Settings, Timeouts, Uploads, Way};
 use floe::{Kind, Result};
 
 /// Whether colours are shown.
@@ -51,10 +55,9 @@ impl Color {
 pub(crate) struct Context {
     color: Color,
     progress: Progress,
-    talk: Box<dyn Talk>,
+    talk: Arc<dyn Talk>,
     store: Option<PathBuf>,
-    pub(crate) insecure: Vec<String>,
-    pub(crate) authfile: Option<PathBuf>,
+    network: Network,
     timeouts: Timeouts,
     retry: Retry,
     uploads: Uploads,
@@ -63,7 +66,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(global: &Global, heeds_signals: bool) -> Self {
+    pub(crate) fn new(global: &Global, command: &Command) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let color = Color::of_stderr(global.color.as_deref());
         let verbosity = verbosity(global);
@@ -75,7 +78,7 @@ impl Context {
             other => other,
         };
         let stop = Arc::new(AtomicBool::new(false));
-        if heeds_signals {
+        if command.heeds_signals() {
             watch_signals(&stop);
         }
         let cache = global.cache.clone().or_else(default_cache).filter(|_| !global.no_cache);
@@ -85,14 +88,23 @@ impl Context {
             progress,
             talk,
             store: global.store.clone().or_else(default_store),
-            insecure: global.insecure.clone(),
-            authfile: global.authfile.clone(),
+            network: Network::new(global, command),
             timeouts: Timeouts { stall: global.stall, ..Timeouts::default() },
             retry: Retry { attempts: u32::try_from(global.retries).unwrap_or(u32::MAX), ..Retry::default() },
             uploads: uploads(global, cache.as_deref()),
             cache,
             stop,
         }
+    }
+
+    /// How registries are reached.
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Who is told of what registries say.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch::new(Arc::new(Heard(Arc::clone(&self.talk))))
     }
 
     /// Who is told of events.
@@ -132,21 +144,12 @@ impl Context {
 
     /// What opens stores. Nothing is read and nothing is reached before one is.
     pub(crate) fn stores(&self) -> Result<Stores> {
-        if let Some(file) = self.authfile.as_ref().filter(|f| !f.exists()) {
-            return Err(usage(
-                format!("there is no file `{}` with logins", floe::fs::show(file)),
-                "correct `--authfile`, or leave it out",
-            ));
-        }
-        let credentials = Credentials::load(&self.auth_files())?;
         let settings = Settings {
-            insecure: self.insecure.clone(),
-            credentials,
             timeouts: self.timeouts,
             retry: self.retry,
             uploads: self.uploads.clone(),
             stop: Arc::clone(&self.stop),
-            ..Settings::default()
+            ..self.network.settings(self.watch())?
         };
         Ok(Stores {
             client: Client::new(settings),
@@ -160,35 +163,23 @@ impl Context {
         Some(Cache::new(self.cache.as_ref()?.join("digests"), set("FLOE_CACHE_REMOTE")))
     }
 
-    /// The files that may hold credentials, first match wins: as containers-auth.json(5) has them,
-    /// then Docker's.
-    pub(crate) fn auth_files(&self) -> Vec<PathBuf> {
-        if let Some(file) = &self.authfile {
-            return vec![file.clone()];
-        }
-        if let Some(file) = path("REGISTRY_AUTH_FILE") {
-            return vec![file];
-        }
-        let mut files = Vec::new();
-        if let Some(dir) = path("XDG_RUNTIME_DIR") {
-            files.push(dir.join("containers/auth.json"));
-        }
-        let config = path("XDG_CONFIG_HOME").or_else(|| path("HOME").map(|h| h.join(".config")));
-        if let Some(dir) = config {
-            files.push(dir.join("containers/auth.json"));
-        }
-        match path("DOCKER_CONFIG") {
-            Some(dir) => files.push(dir.join("config.json")),
-            None => files.extend(path("HOME").map(|h| h.join(".docker/config.json"))),
-        }
-        files
-    }
-
     /// The model's name and id, as an image gives them to what serves it.
     #[cfg(feature = "serve")]
     pub(crate) fn served(&self) -> (Option<String>, Option<String>) {
-        let text = |name| path(name).map(|v| v.to_string_lossy().into_owned());
         (text("FLOE_MODEL_NAME"), text("FLOE_MODEL_ID"))
+    }
+
+    /// What is known of this run, for the publish record.
+    pub(crate) fn circumstances(&self) -> Result<Circumstances> {
+        let builder = concat!("floe ", env!("CARGO_PKG_VERSION"));
+        let get = |name: &str| env::var(name).ok().filter(|v| !v.is_empty());
+        Ok(circumstances::of(self.now()?, builder, &get))
+    }
+
+    /// The time, which `SOURCE_DATE_EPOCH` may have stopped.
+    pub(crate) fn now(&self) -> Result<String> {
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        Ok(rfc3339(self.source_date_epoch()?.unwrap_or_else(clock)))
     }
 
     /// When the image was made: `SOURCE_DATE_EPOCH`, in seconds since 1970.
@@ -220,8 +211,14 @@ fn set(name: &str) -> bool {
     env::var_os(name).is_some_and(|v| !v.is_empty() && v != "0")
 }
 
-fn path(name: &str) -> Option<PathBuf> {
+/// A path in a variable; one that is empty is not set.
+pub(super) fn path(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
+}
+
+/// A text in a variable.
+pub(super) fn text(name: &str) -> Option<String> {
+    path(name).map(|v| v.to_string_lossy().into_owned())
 }
 
 /// `$XDG_DATA_HOME/floe`, else `~/.local/share/floe`.

@@ -57,12 +57,8 @@ pub(crate) fn image(reference: &str, stores: &Stores) -> Result<Found> {
     {
         return Ok(Found { holder: Holder::Collection(repository), descriptor, tag: None });
     }
-    let wanted = match &location {
-        Location::Registry(r) => r.digest.map(|d| d.to_string()).or_else(|| r.tag.clone()),
-        Location::Store { tag, digest, .. } => digest.map(|d| d.to_string()).or_else(|| tag.clone()),
-        other => other.tag().map(str::to_owned),
-    };
-    let (descriptor, tag) = inspect::select(&*repository, &collection(&location), wanted.as_deref())?;
+    let (descriptor, tag) =
+        inspect::select(&*repository, &collection(&location), named(&location).as_deref())?;
     Ok(Found { holder: Holder::Collection(repository), descriptor, tag })
 }
 
@@ -70,8 +66,17 @@ fn no_image(location: &Location) -> Error {
     usage(format!("`{location}` holds no such image"), "name one that it holds, or none")
 }
 
+/// The part of a reference that says which image of a collection is meant.
+pub(crate) fn named(location: &Location) -> Option<String> {
+    match location {
+        Location::Registry(r) => r.digest.map(|d| d.to_string()).or_else(|| r.tag.clone()),
+        Location::Store { tag, digest, .. } => digest.map(|d| d.to_string()).or_else(|| tag.clone()),
+        other => other.tag().map(str::to_owned),
+    }
+}
+
 /// The collection that a reference is about, without what stands for a version.
-fn collection(location: &Location) -> String {
+pub(crate) fn collection(location: &Location) -> String {
     match location {
         Location::Registry(r) => format!("docker://{}", r.name()),
         Location::Store { name, .. } => name.clone(),

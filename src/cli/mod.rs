@@ -1,12 +1,15 @@
 //! Commands, their flags, and what the two output streams may show.
 
 mod args;
+mod circumstances;
 mod cmd;
 mod context;
 mod find;
 mod mistake;
+mod network;
 mod output;
 mod progress;
+mod prompt;
 mod report;
 mod values;
 
@@ -30,7 +33,7 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let context = Context::new(&cli.global, cli.command.heeds_signals());
+    let context = Context::new(&cli.global, &cli.command);
     let result = run(&cli.command, &context);
     context.finish();
     match result {
@@ -55,6 +58,11 @@ fn run(command: &Command, context: &Context) -> Result<()> {
         Command::Inspect(args) => cmd::inspect::run(args, context),
         Command::Which(args) => cmd::which::run(args, context),
         Command::Verify(args) => cmd::verify::run(args, context),
+        Command::Login(args) => cmd::login::run(args, context),
+        Command::Logout(args) => cmd::logout::run(args, context),
+        Command::Copy(args) => cmd::copy::run(args, context),
+        Command::Inventory(args) => cmd::inventory::run(args, context),
+        Command::Attach(args) => cmd::attach::run(args, context),
         Command::Schema => cmd::schema::run(),
         Command::Completions { shell } => cmd::completions::run(*shell),
         Command::Man { command } => cmd::man::run(command.as_deref()),

@@ -29,7 +29,7 @@ pub(crate) trait Talk: Send + Sync {
 
 /// The talk for a mode. `verbosity` is -2 for errors only, -1 for warnings too, else the number of
 /// `-v`.
-pub(crate) fn talk(mode: Progress, verbosity: i32, color: Color, stop: Arc<AtomicBool>) -> Box<dyn Talk> {
+pub(crate) fn talk(mode: Progress, verbosity: i32, color: Color, stop: Arc<AtomicBool>) -> Arc<dyn Talk> {
     let shared = Arc::new(Shared {
         state: Mutex::new(State::default()),
         done: Condvar::new(),
@@ -39,7 +39,20 @@ pub(crate) fn talk(mode: Progress, verbosity: i32, color: Color, stop: Arc<Atomi
         began: Instant::now(),
         silence: HEARTBEAT,
     });
-    Box::new(Speaker { shared, stop, heart: Mutex::new(None) })
+    Arc::new(Speaker { shared, stop, heart: Mutex::new(None) })
+}
+
+/// The same talk for those that need an observer of their own.
+pub(crate) struct Heard(pub(crate) Arc<dyn Talk>);
+
+impl Observe for Heard {
+    fn on(&self, event: Event) {
+        self.0.observer().on(event);
+    }
+
+    fn stop(&self) -> bool {
+        self.0.observer().stop()
+    }
 }
 
 struct Speaker {
@@ -129,6 +142,7 @@ impl Shared {
                 self.say(state, &line);
             }
             Event::Note { message } if self.verbosity >= 0 => self.say(state, &message),
+            Event::Detail { message } if self.verbosity >= 1 => self.say(state, &message),
             Event::Begin { id, title, total } => {
                 state.began.get_or_insert_with(Instant::now);
                 state.total = state.total.saturating_add(total.unwrap_or(0));

@@ -8,7 +8,6 @@ use std::time::Duration;
 const MAX_TIME: f64 = 86_400.0 * 365.0;
 
 /// A size in bytes: `64MiB`, `1GB`, `4096`.
-#[cfg(feature = "serve")]
 pub(super) fn size(text: &str) -> Result<usize, String> {
     let (number, unit) = split(text);
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
@@ -56,7 +55,6 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
 }
 
 /// A number that is not 0.
-#[cfg(feature = "serve")]
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     match count(text)? {
         0 => Err("expected a number from 1 on".to_owned()),
@@ -83,7 +81,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(feature = "serve")]
     fn sizes_are_written_with_their_unit() {
         for (text, bytes) in
             [("64MiB", 64 << 20), ("1 GiB", 1 << 30), ("10kb", 10_000), ("4096", 4096), ("1B", 1)]

@@ -17,8 +17,10 @@ use crate::oci::{Config, Descriptor, Digest, Index, Manifest, Platform, annotati
 use crate::store::{Source, read_small};
 use crate::versions::{self, Collection, Selector};
 
+pub use attached::{Attached, attached};
 pub use find::{Found, Model, models, which};
 
+mod attached;
 mod find;
 
 /// An image, taken apart.

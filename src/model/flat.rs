@@ -4,7 +4,7 @@
 //! a model are never touched. It knows no table's meaning; those who read a format know its slots.
 //! A slot is the byte offset in the vtable, as `flatc` writes it (the first field is 4).
 //!
-//! Invariants: no more than the budget is ever read, every offset, vtable and length is checked
+//! Invariants: no more than the budget is ever read or copied, every offset, vtable and length is checked
 //! against the buffer before it is used, and nothing is allocated for a length that the file merely
 //! claims. Tables refer to each other only as deep as the caller asks: there is no recursion here.
 
@@ -76,12 +76,7 @@ impl<'s> Flat<'s> {
         if pages.len() >= MAX_PAGES {
             pages.clear();
         }
-        let left = self
-            .left
-            .get()
-            .checked_sub(PAGE as u64)
-            .ok_or_else(|| Error::new(Kind::Model, "more metadata than may be read for one model"))?;
-        self.left.set(left);
+        self.pay(PAGE)?;
         let start = number * PAGE as u64;
         let want = (self.size - start).min(PAGE as u64);
         let mut page = vec![0; usize::try_from(want).unwrap_or(PAGE)];
@@ -91,12 +86,23 @@ impl<'s> Flat<'s> {
         Ok(())
     }
 
-    /// Copies bytes that have to be in the buffer.
+    /// Takes bytes from what may still be read.
+    fn pay(&self, bytes: usize) -> Result<()> {
+        let left = self.left.get().checked_sub(bytes as u64);
+        self.left.set(
+            left.ok_or_else(|| Error::new(Kind::Model, "more metadata than may be read for one model"))?,
+        );
+        Ok(())
+    }
+
+    /// Copies bytes that have to be in the buffer. They are paid for each time, since any number of
+    /// tables may refer to them.
     fn copy(&self, at: u64, out: &mut [u8]) -> Result<()> {
         let end = at.checked_add(out.len() as u64).filter(|e| *e <= self.size);
         if end.is_none() {
             return Err(fault(at, format_args!("{} bytes reach beyond the end at {}", out.len(), self.size)));
         }
+        self.pay(out.len())?;
         let mut done = 0;
         while done < out.len() {
             let here = at + done as u64;
@@ -255,6 +261,11 @@ impl<'f> Vector<'f> {
         self.length
     }
 
+    /// Where its first element lies in the source; for a vector of bytes that is a buffer itself.
+    pub fn start(&self) -> u64 {
+        self.flat.base.saturating_add(self.at)
+    }
+
     fn place(&self, index: u64) -> Result<u64> {
         let place = index.checked_mul(4).and_then(|o| self.at.checked_add(o));
         place.filter(|_| index < self.length).ok_or_else(|| fault(self.at, "an index beyond a vector's end"))
@@ -270,6 +281,11 @@ impl<'f> Vector<'f> {
     /// The table at an index.
     pub fn table(&self, index: u64) -> Result<Table<'f>> {
         self.flat.table_at(self.flat.follow(self.place(index)?)?)
+    }
+
+    /// The text at an index, of at most `cap` bytes.
+    pub fn text(&self, index: u64, cap: usize) -> Result<String> {
+        self.flat.text_at(self.flat.follow(self.place(index)?)?, cap)
     }
 
     /// Its tables, at most `cap`.
@@ -334,5 +350,14 @@ mod tests {
         let bytes = example();
         let flat = Flat::new(&bytes, 0, bytes.len() as u64, 100);
         assert!(flat.root().err().unwrap().message().contains("may be read"));
+    }
+
+    #[test]
+    fn a_text_that_many_refer_to_is_paid_for_each_time() {
+        let bytes = example();
+        let flat = Flat::new(&bytes, 0, bytes.len() as u64, 4096);
+        let root = flat.root().unwrap();
+        let times = (0..10_000).take_while(|_| root.text(6, 100).is_ok()).count();
+        assert!((50..1000).contains(&times), "{times}");
     }
 }

@@ -462,6 +462,10 @@ impl Content {
 
     /// Reads up to `buf.len()` bytes at an offset; fewer only at the end of the file.
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        // No file is so long, and the system refuses to be asked.
+        if i64::try_from(offset).is_err() {
+            return Ok(0);
+        }
         let mut done = 0;
         while done < buf.len() {
             match self.file.read_at(&mut buf[done..], offset + done as u64) {

@@ -9,7 +9,6 @@
 //! name that occurs twice cannot be read, since loaders differ in which of the two they take.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -17,7 +16,7 @@ use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::pb::Source;
 
 /// The longest central directory that is read, in bytes.
-const MAX_DIRECTORY: u64 = 32 << 20;
+const MAX_DIRECTORY: u64 = 16 << 20;
 /// The most entries of one archive.
 const MAX_ENTRIES: usize = 100_000;
 /// How many inflated bytes of one archive are given out in all.
@@ -31,7 +30,8 @@ const TAIL: u64 = END as u64 + 0xffff;
 pub struct Archive<'s> {
     source: &'s dyn Source,
     entries: Vec<Entry>,
-    by_name: BTreeMap<String, usize>,
+    /// Places of entries, by name.
+    by_name: Vec<usize>,
     duplicates: Vec<String>,
     inflated: Cell<u64>,
     start: u64,
@@ -128,7 +128,7 @@ impl<'s> Archive<'s> {
         let mut archive = Self {
             source,
             entries: Vec::new(),
-            by_name: BTreeMap::new(),
+            by_name: Vec::new(),
             duplicates: Vec::new(),
             inflated: Cell::new(0),
             start: end.start,
@@ -140,9 +140,6 @@ impl<'s> Archive<'s> {
             if archive.entries.len() == MAX_ENTRIES {
                 return Err(broken(format!("its directory has more than {MAX_ENTRIES} entries")));
             }
-            if archive.by_name.insert(entry.name.clone(), archive.entries.len()).is_some() {
-                archive.duplicates.push(entry.name.clone());
-            }
             archive.entries.push(entry);
         }
         if archive.entries.len() as u64 != end.count {
@@ -152,7 +149,13 @@ impl<'s> Archive<'s> {
                 end.count
             )));
         }
-        Ok(archive)
+        let name = |place: usize| archive.entries[place].name.as_str();
+        let mut by_name: Vec<usize> = (0..archive.entries.len()).collect();
+        by_name.sort_by_key(|place| name(*place));
+        let twice = by_name.windows(2).filter(|two| name(two[0]) == name(two[1]));
+        let mut duplicates: Vec<String> = twice.map(|two| name(two[0]).to_owned()).collect();
+        duplicates.dedup();
+        Ok(Self { by_name, duplicates, ..archive })
     }
 
     /// The entries in the order of the directory.
@@ -160,14 +163,15 @@ impl<'s> Archive<'s> {
         &self.entries
     }
 
-    /// The names that occur more than once.
+    /// The names that occur more than once, sorted.
     pub fn duplicates(&self) -> &[String] {
         &self.duplicates
     }
 
     /// The entry of this name.
     pub fn find(&self, name: &str) -> Option<&Entry> {
-        self.by_name.get(name).and_then(|i| self.entries.get(*i))
+        let place = self.by_name.binary_search_by_key(&name, |place| &self.entries[*place].name).ok()?;
+        self.entries.get(self.by_name[place])
     }
 
     /// Reads a whole entry of at most `cap` bytes and verifies its checksum.
@@ -224,7 +228,7 @@ impl<'s> Archive<'s> {
 
     /// Where an entry's bytes begin, once its local header is known to mean the same entry.
     fn data(&self, entry: &Entry) -> Result<u64> {
-        if self.duplicates.contains(&entry.name) {
+        if self.duplicates.binary_search(&entry.name).is_ok() {
             return Err(at(entry, "is in the archive twice".to_owned()));
         }
         if entry.flags & 1 != 0 {

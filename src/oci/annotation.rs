@@ -5,6 +5,8 @@
 
 /// A title for people.
 pub const TITLE: &str = "org.opencontainers.image.title";
+/// When an artifact was made, in RFC 3339.
+pub const CREATED: &str = "org.opencontainers.image.created";
 /// Digest of the base image's manifest.
 pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 /// Normalised registry reference of the base image.

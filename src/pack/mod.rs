@@ -237,7 +237,8 @@ mod tests {
             for shrink in [true, false] {
                 let dir = tempfile::tempdir().unwrap();
                 let file = dir.path().join("w.bin");
-                std::fs::write(&file, vec![1; 9 << 20]).unwrap();
+                // More than any codec reads ahead.
+                std::fs::write(&file, vec![1; 48 << 20]).unwrap();
                 let (tree, layers) = planned(dir.path(), codec);
                 let layer = Layer::new(&layers[0], &tree, Owner::default(), 1).unwrap();
                 let mut pass = layer.open().unwrap();
@@ -245,7 +246,7 @@ mod tests {
                 if shrink {
                     std::fs::File::options().write(true).open(&file).unwrap().set_len(100).unwrap();
                 } else {
-                    std::fs::write(&file, vec![2; 9 << 20]).unwrap();
+                    std::fs::write(&file, vec![2; 48 << 20]).unwrap();
                 }
                 let e = pass.read_to_end(&mut Vec::new()).doing("read").unwrap_err();
                 assert!(e.to_string().contains("w.bin` changed while it was being packed"), "{codec:?}: {e}");

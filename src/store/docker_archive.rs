@@ -104,6 +104,11 @@ impl DockerArchive {
         self.images.iter().map(|i| i.tags.clone()).collect()
     }
 
+    /// Whether floe made the manifest with this digest, because the archive has none.
+    pub fn has_made(&self, digest: &Digest) -> bool {
+        self.known().made.contains_key(digest)
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

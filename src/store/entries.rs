@@ -3,6 +3,8 @@
 //! Pure data, edited as JSON so that nothing that other tools wrote is lost: unknown keys stay, and
 //! so do entries that floe cannot read. An entry is a name for a document, not the document.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::Document;
@@ -24,6 +26,8 @@ pub struct Entry {
     pub version: Option<String>,
     /// The name that containerd and podman show, `io.containerd.image.name`.
     pub image: Option<String>,
+    /// What else the entry is annotated with.
+    pub annotations: BTreeMap<String, String>,
     /// What it points to, without the annotations of the entry.
     pub descriptor: Descriptor,
 }
@@ -36,6 +40,7 @@ impl Entry {
             name: notes.remove(annotation::REF_NAME),
             version: notes.remove(annotation::VERSION),
             image: notes.remove(annotation::CONTAINERD_NAME),
+            annotations: notes,
             descriptor,
         })
     }
@@ -103,10 +108,24 @@ impl Entries {
         self.values().get(place).map(Entry::from_value).transpose()
     }
 
-    /// The one image that is meant when no name is given; `what` names the layout in errors.
+    /// An annotation of the index itself.
+    pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
+        self.0["annotations"][key].as_str()
+    }
+
+    /// Annotates the index itself.
+    pub(crate) fn annotate(&mut self, key: &str, value: &str) {
+        self.0["annotations"][key] = json!(value);
+    }
+
+    /// The one image that is meant when no name is given; `what` names the layout in errors. What is
+    /// attached to an image is none.
     pub(crate) fn only(&self, what: &str) -> Result<Descriptor> {
         let mut found: Vec<Descriptor> = Vec::new();
         for entry in self.all() {
+            if entry.name.as_deref().is_some_and(is_attached) {
+                continue;
+            }
             if !found.iter().any(|d| d.digest == entry.descriptor.digest) {
                 found.push(entry.descriptor);
             }
@@ -152,6 +171,14 @@ pub(crate) fn several(what: &str, count: usize, names: &[&str]) -> Error {
     }
 }
 
+/// Whether a name is one of those under which artifacts are attached to an image: the list of its
+/// referrers, or a signature's (`sha256-<64 hex digits>`, with or without an ending).
+pub(crate) fn is_attached(name: &str) -> bool {
+    let tag = name.rsplit_once(':').map_or(name, |(_, tag)| tag);
+    let hex = tag.strip_prefix("sha256-").map(|rest| rest.split_once('.').map_or(rest, |(hex, _)| hex));
+    hex.is_some_and(|h| h.len() == 64 && h.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+}
+
 /// Whether a name has the form of a version tag: `v<N>-<16 hex digits>`.
 pub(crate) fn is_version(name: &str) -> bool {
     let Some((number, hex)) = name.strip_prefix('v').and_then(|r| r.split_once('-')) else { return false };
@@ -162,7 +189,8 @@ pub(crate) fn is_version(name: &str) -> bool {
         && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The entry for a document. `read` gives the bytes of a small blob, to find out the platform.
+/// The entry for a document. `read` gives the bytes of a small blob, to find out the platform. What the
+/// document's descriptor is annotated with, the entry is too.
 pub(crate) fn entry(
     document: &Document,
     name: &str,
@@ -171,7 +199,8 @@ pub(crate) fn entry(
     read: impl Fn(&Descriptor) -> Result<Vec<u8>>,
 ) -> Value {
     let mut value = document.descriptor.to_value();
-    let mut notes = json!({annotation::REF_NAME: name});
+    let mut notes = json!(document.descriptor.annotations);
+    notes[annotation::REF_NAME] = json!(name);
     if let Some(version) = version {
         notes[annotation::VERSION] = json!(version);
     }
@@ -238,6 +267,21 @@ mod tests {
     }
 
     #[test]
+    fn what_an_entry_is_annotated_with_stays() {
+        let mut document = doc("1");
+        document.descriptor.annotations.insert("x".to_owned(), "y".to_owned());
+        document.descriptor.annotations.insert(annotation::REF_NAME.to_owned(), "other".to_owned());
+        let mut entries = Entries::new();
+        entries.set("a", plain(&document, "a"));
+        let entry = entries.find("a").unwrap().unwrap();
+        assert_eq!(entry.annotations, BTreeMap::from([("x".to_owned(), "y".to_owned())]));
+        assert_eq!(entry.descriptor, doc("1").descriptor);
+        assert_eq!(entries.annotation("k"), None);
+        entries.annotate("k", "v");
+        assert_eq!(entries.annotation("k"), Some("v"));
+    }
+
+    #[test]
     fn the_only_image_is_found_without_a_name() {
         assert_eq!(Entries::new().only("x").unwrap_err().kind(), Kind::Integrity);
         let (one, two) = (doc("1"), doc("2"));
@@ -246,6 +290,12 @@ mod tests {
         let e = of(&json!([plain(&one, "a"), plain(&two, "b")])).only("x").unwrap_err();
         assert!(e.hint_text().unwrap().ends_with("a, b"), "{e:?}");
         assert_eq!(entries.at("1").unwrap().unwrap().name.as_deref(), Some("latest"));
+        let attached = format!("sha256-{}", one.descriptor.digest.hex());
+        for name in [attached.clone(), format!("m:{attached}"), format!("{attached}.sig")] {
+            let entries = of(&json!([plain(&one, "a"), plain(&two, &name)]));
+            assert_eq!(entries.only("x").unwrap(), one.descriptor, "{name}");
+        }
+        assert!(!is_attached("sha256-0") && !is_attached("v1"));
         assert!(entries.at("2").unwrap().is_none());
     }
 

@@ -18,11 +18,12 @@ pub mod memory;
 pub mod oci_archive;
 pub mod open;
 mod piece;
-mod referrers;
+pub mod referrers;
 pub mod registry;
 
 pub use disk::Options;
 pub use entries::Entry;
+pub use referrers::Referring;
 
 use std::io::Read;
 
@@ -84,6 +85,11 @@ pub trait Source: Send + Sync {
 
     /// A blob, verified while it is read.
     fn blob<'a>(&'a self, descriptor: &Descriptor) -> Result<Box<dyn Blob + 'a>>;
+
+    /// What refers to a document: artifacts that have it as their subject.
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Referring>> {
+        referrers::listed(self, subject)
+    }
 }
 
 /// A blob that is going to be stored.
@@ -153,15 +159,19 @@ pub trait Repository: Source + Sink {
     /// Makes `name` point to a stored document, whatever it pointed to before.
     fn point(&self, name: &str, document: &Document) -> Result<()>;
 
-    /// Stores a manifest that has `subject` in its field of that name, so that who asks for the
-    /// referrers of the subject finds it.
+    /// Stores a manifest that has `subject` in its field of that name, so that [`Source::referrers`] of
+    /// the subject has it from then on, however many others do the same at once.
     ///
     /// Where the store keeps no such list by itself, it is an index under the tag that the
-    /// distribution specification names ("Referrers Tag Schema"). Two writers may lose one of two
-    /// entries there, which the specification accepts.
-    fn refer(&self, manifest: &Document, subject: &Descriptor, artifact_type: &str) -> Result<()> {
+    /// distribution specification names ("Referrers Tag Schema").
+    fn refer(&self, manifest: &Document, subject: &Descriptor) -> Result<()> {
         self.put_document(manifest)?;
-        referrers::list(self, manifest, subject, artifact_type)
+        match self.exclusive()? {
+            Some(_alone) => referrers::add(self, manifest, &subject.digest),
+            None => referrers::add_among_others(self, manifest, &subject.digest, &|name, document| {
+                self.point(name, document)
+            }),
+        }
     }
 
     /// Removes a name; what it pointed to stays. A name that is not there is no error.

@@ -59,6 +59,39 @@ impl OciArchive {
     pub fn entries(&self) -> Vec<Entry> {
         self.entries.all()
     }
+
+    /// An annotation of its `index.json`.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.entries.annotation(key)
+    }
+
+    /// Whether a blob is in it; what it is, its digest and reading it decide.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Integrity`] where something other than a file has its name.
+    pub fn has(&self, digest: &Digest) -> Result<bool> {
+        Ok(self.toc.find(&path_of(digest))?.is_some())
+    }
+
+    /// The size of a blob that is in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`OciArchive::has`].
+    pub fn size_of(&self, digest: &Digest) -> Result<Option<u64>> {
+        Ok(self.toc.find(&path_of(digest))?.map(|r| r.size))
+    }
+
+    /// Hashes the parts of an archive that was cut, so that a damaged one is named. One that is a
+    /// single file passes.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Integrity`] names the part.
+    pub fn check_parts(&self) -> Result<()> {
+        self.toc.check_parts()
+    }
 }
 
 /// The `index.json` of a tar, where there is one.

@@ -6,7 +6,7 @@ use super::docker_archive::DockerArchive;
 use super::layout::Layout;
 use super::location::Location;
 use super::oci_archive::OciArchive;
-use super::registry::{Client, Registry};
+use super::registry::{Client, Mirrored, Registry};
 use super::{Options, Repository, Source};
 use crate::error::{Error, Kind, Result};
 
@@ -56,10 +56,10 @@ impl Stores {
         Layout::create(self.local()?, Some(format!("{name}:")), self.options)
     }
 
-    /// Anything that images can be read from.
+    /// Anything that images can be read from; of a registry its mirrors first.
     pub fn source(&self, location: &Location) -> Result<Box<dyn Source>> {
         Ok(match location {
-            Location::Registry(reference) => Box::new(Registry::open(&self.client, reference)),
+            Location::Registry(reference) => Box::new(Mirrored::open(&self.client, reference)),
             Location::Layout { dir, .. } => Box::new(Layout::open(dir, None, self.options)?),
             Location::Store { name, .. } => Box::new(self.collection(name)?),
             Location::OciArchive { file, .. } => Box::new(OciArchive::open(file)?),

@@ -2,9 +2,11 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod access;
 mod attached;
 mod cache;
 mod cli;
+mod copy;
 mod crowd;
 mod embedded;
 mod formats;

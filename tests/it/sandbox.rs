@@ -134,7 +134,9 @@ fn c43_the_main_job_needs_no_privilege() {
     let facts = inside.digest().replace(':', "-");
     let mut tags = registry.tags("team/m");
     tags.sort();
-    assert_eq!(tags, [facts, inside.version().to_owned()]);
+    // The list of what is attached, the facts and the publish record, and the version.
+    assert_eq!(tags.len(), 4, "{tags:?}");
+    assert!(tags[..3].iter().all(|t| t.starts_with(&facts)) && tags[3] == inside.version(), "{tags:?}");
     for reference in inside.references() {
         skopeo(&["inspect", "--tls-verify=false", reference]);
     }

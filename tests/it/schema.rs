@@ -70,8 +70,12 @@ fn layout_holds(folder: &Path) -> Vec<String> {
     let mut kinds = Vec::new();
     for (kind, document) in walk::layout(folder).documents {
         // What is attached is of no type of the specification, but in its manifest.
-        if matches!(kind.as_str(), "application/vnd.floe.facts.v1+json" | "application/vnd.oci.empty.v1+json")
-        {
+        if matches!(
+            kind.as_str(),
+            "application/vnd.floe.facts.v1+json"
+                | "application/vnd.floe.record.v1+json"
+                | "application/vnd.oci.empty.v1+json"
+        ) {
             continue;
         }
         holds(schema_of(&kind), &document);
@@ -130,8 +134,11 @@ fn one_platform_holds(base: impl FnOnce(&Path) -> String) {
     arguments.extend(["-o", "team/m", "--alias", "prod", "--number-tag"]);
     let case = Case::new(base, &arguments);
     assert_eq!(layout_holds(&out.path().join("layout")), ["config", "manifest"]);
-    // With the facts that are attached there.
-    assert_eq!(layout_holds(&case.path("home/store")), ["config", "index", "manifest", "manifest"]);
+    // With the facts and the publish record that are attached there.
+    assert_eq!(
+        layout_holds(&case.path("home/store")),
+        ["config", "index", "manifest", "manifest", "manifest"]
+    );
     for file in ["o.tar", "d.tar"] {
         assert_eq!(archive_holds(&out.path().join(file)), ["config", "manifest"]);
     }
@@ -167,8 +174,8 @@ fn an_index_over_several_platforms_holds() {
     let case = Case::new(bases::several, &["--platform", "all", "-o", "team/m", "-o", &archive, "-o", &to]);
     let kinds = ["config", "config", "index", "manifest", "manifest"];
     assert_eq!(archive_holds(&file), kinds);
-    // With the facts that are attached there.
-    let with_facts = ["config", "config", "index", "index", "manifest", "manifest", "manifest"];
+    // With the facts and the publish record that are attached there.
+    let with_facts = ["config", "config", "index", "index", "manifest", "manifest", "manifest", "manifest"];
     assert_eq!(layout_holds(&case.path("home/store")), with_facts);
     // What the registry gives out is what was checked, byte for byte.
     let store = walk::layout(&case.path("home/store"));

@@ -9,7 +9,7 @@
 mod archives;
 mod bodies;
 mod layout;
-mod material;
+pub(crate) mod material;
 mod peers;
 
 use std::path::Path;

@@ -15,14 +15,19 @@ use floe::error::{At, show_bytes};
 use floe::model::payload::Naming;
 use floe::oci::Platform;
 use floe::plan::{DEFAULT_CREATED, MTIME, Owner};
+use floe::store::location::Location;
+use floe::store::open::Stores;
 use floe::{Error, Kind, Result};
 
 /// The largest definition that is read from standard input.
 const MAX_STDIN: u64 = 1 << 20;
 
 pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<()> {
-    let options = options(args, context)?;
+    let mut options = options(args, context)?;
     let stores = context.stores()?.with_sync(args.fsync);
+    if let Some(Foundation::Base(text)) = &mut options.foundation {
+        *text = full_name(text, &stores, context)?;
+    }
     // Where the result cannot be noted down, nothing is published.
     let digestfile = args.digestfile.as_deref().map(Note::new).transpose()?;
     let metadata_file = args.metadata_file.as_deref().map(Note::new).transpose()?;
@@ -75,6 +80,17 @@ impl<'a> Note<'a> {
             None => std::fs::write(self.path, bytes).at("write", self.path),
         }
     }
+}
+
+/// The base that was typed, with the host that registries.conf has for a name without one. A base
+/// that a definition names is Docker's wherever it is built.
+fn full_name(text: &str, stores: &Stores, context: &Context) -> Result<String> {
+    if text.contains("://") || !matches!(Location::base(text), Ok(Location::Registry(_))) {
+        return Ok(text.to_owned());
+    }
+    let Some(full) = stores.client.settings().registries.full_name(text)? else { return Ok(text.to_owned()) };
+    context.watch().detail(format!("the base `{text}` is `{full}`, by registries.conf"));
+    Ok(full)
 }
 
 /// One document for one model; a list of them for several.
@@ -200,6 +216,7 @@ fn options(args: &BuildArgs, context: &Context) -> Result<Options> {
         deny_findings: args.deny.iter().any(|d| d == "findings"),
         aliases: aliases(&args.alias)?,
         number_tag: args.number_tag,
+        record: if args.no_record { None } else { Some(context.circumstances()?) },
         created: epoch.map_or(DEFAULT_CREATED.to_owned(), rfc3339),
         newest: epoch.unwrap_or(MTIME),
         jobs,
@@ -268,7 +285,7 @@ fn programs(texts: &[String]) -> Result<BTreeMap<Platform, PathBuf>> {
     Ok(all)
 }
 
-fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>> {
+pub(super) fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>> {
     let mut all = BTreeMap::new();
     for text in texts {
         let (key, value) = text.split_once('=').filter(|(k, _)| !k.is_empty()).ok_or_else(|| {

@@ -6,8 +6,9 @@ use crate::cli::context::Context;
 use crate::cli::find::{self, Holder};
 use crate::cli::output;
 use floe::Result;
-use floe::inspect::{self, Inspection};
+use floe::inspect::{self, Attached, Inspection};
 use floe::oci::Platform;
+use floe::store::Source;
 use floe::versions;
 
 pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<()> {
@@ -21,19 +22,33 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<()> {
     let source = found.holder.source();
     let shown =
         inspect::inspect(source, &found.descriptor, found.tag.clone(), platform.as_ref(), collection)?;
+    let attached = attached(source, &shown, context);
     if args.json {
         let mut value = serde_json::json!({"floe": 1});
         if let (Some(all), Ok(serde_json::Value::Object(fields))) =
             (value.as_object_mut(), serde_json::to_value(&shown))
         {
             all.extend(fields);
+            all.insert("referrers".to_owned(), serde_json::json!(attached));
         }
         return output::json(&value);
     }
-    output::answer(&text(&shown))
+    output::answer(&text(&shown, &attached))
 }
 
-fn text(i: &Inspection) -> String {
+/// What is attached to an image. A registry that does not say so hides nothing else of the image.
+fn attached(source: &dyn Source, shown: &Inspection, context: &Context) -> Vec<Attached> {
+    let mut subjects = vec![shown.digest];
+    if shown.manifest != shown.digest {
+        subjects.push(shown.manifest);
+    }
+    inspect::attached(source, &subjects).unwrap_or_else(|e| {
+        floe::event::warn(context.see(), format!("what is attached is not known: {e}"), e.hint_text());
+        Vec::new()
+    })
+}
+
+fn text(i: &Inspection, attached: &[Attached]) -> String {
     let mut rows = Vec::new();
     let mut row = |key: &str, value: String| {
         if !value.is_empty() {
@@ -71,6 +86,17 @@ fn text(i: &Inspection) -> String {
     }
     out.push('\n');
     out.push_str(&output::table(&rows));
+    if !attached.is_empty() {
+        let head = ["ATTACHED", "SIZE", "DIGEST", "CREATED"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        rows.extend(attached.iter().map(|a| {
+            let kind = a.artifact_type.as_deref().unwrap_or("-");
+            let size = a.size.map_or("-".to_owned(), output::size);
+            vec![kind.to_owned(), size, a.digest.to_string(), a.created.clone().unwrap_or_default()]
+        }));
+        out.push('\n');
+        out.push_str(&output::table(&rows));
+    }
     if let Some(contract) = &i.contract {
         out.push('\n');
         out.push_str(&contract_table(contract));

@@ -107,6 +107,7 @@ pub(super) fn parse(source: &Source<'_>) -> Result<Vec<Node>> {
         budget.max_documents = MAX_DOCUMENTS;
         budget.max_depth = MAX_DEPTH;
         budget.max_nodes = MAX_NODES;
+        budget.max_total_scalar_bytes = 4 * MAX_BYTES;
     }
     let documents: Vec<Spanned<Raw>> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|e| explain(source, &e))?;

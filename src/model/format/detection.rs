@@ -17,9 +17,15 @@ use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::Contract;
 use crate::model::format::impostor::{self, Impostor};
 use crate::model::format::{
-    BUDGET, Candidate, FORMATS, Finding, Folder, Format, Reading, Role, Weight, document, folder, packages,
+    BUDGET, Candidate, FORMATS, Finding, Folder, Format, Reading, Role, Severity, Weight, bounds, document,
+    folder, packages, together,
 };
+use crate::model::pickle::{self, Limits};
 use crate::model::tree::{EntryKind, Tree, folder_of, join_lexically};
+use crate::model::zip::{self, Archive};
+
+/// The most entries of an archive that are named for one reason.
+const MAX_NAMED: usize = 20;
 
 /// What the user said about which model is meant.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,7 +39,7 @@ pub struct Choice<'a> {
 /// The model of a tree, and what is known about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detection {
-    /// The name of the format.
+    /// The name of the format, or what the files are that are of none ([`Detection::known_format`]).
     pub format: &'static str,
     /// The model's root inside the tree: a folder, empty for the top, or a file.
     pub location: Vec<u8>,
@@ -62,6 +68,11 @@ pub struct Detection {
 }
 
 impl Detection {
+    /// The format, unless the files are of none that floe knows, and only something about them is told.
+    pub fn known_format(&self) -> Option<&'static str> {
+        FORMATS.iter().map(|f| f.name()).find(|name| *name == self.format)
+    }
+
     /// What a file of the tree is for.
     pub fn role(&self, path: &[u8]) -> Role {
         if self.required.iter().any(|r| r == path) {
@@ -81,8 +92,8 @@ impl Serialize for Detection {
     /// bytes that are not UTF-8 are escaped.
     fn serialize<S: Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
         let mut out = s.serialize_map(None)?;
-        out.serialize_entry("format", self.format)?;
-        out.serialize_entry("framework", &self.framework)?;
+        out.serialize_entry("format", &self.known_format())?;
+        out.serialize_entry("framework", &self.known_format().map(|_| &self.framework))?;
         out.serialize_entry("framework_version", &self.framework_version)?;
         out.serialize_entry("location", &show_bytes(&self.location))?;
         out.serialize_entry("file", &show_bytes(&self.file))?;
@@ -160,7 +171,7 @@ fn search(tree: &Tree, choice: &Choice<'_>) -> Result<Found> {
     for level in &levels {
         let mut found = Vec::new();
         let mut here = Vec::new();
-        for folder in level {
+        for folder in level.iter().filter(|f| !together::is_blobs(tree, f.path())) {
             for format in formats.iter().filter(|f| !f.last_resort()) {
                 found.extend(format.detect(folder)?);
             }
@@ -168,7 +179,7 @@ fn search(tree: &Tree, choice: &Choice<'_>) -> Result<Found> {
         }
         here.retain(|i| !found.iter().any(|c| c.file == i.path));
         impostors.extend(here);
-        let mut candidates = without_parts(without_links(tree, found));
+        let mut candidates = together::settle(tree, without_parts(without_links(tree, found)))?;
         if candidates.len() > 1
             && let Some(mut code) = last_resort(&levels, &formats)?
         {
@@ -182,7 +193,19 @@ fn search(tree: &Tree, choice: &Choice<'_>) -> Result<Found> {
             return Ok(Found { candidates, impostors, more });
         }
     }
-    let candidates = last_resort(&levels, &formats)?.into_iter().collect();
+    let mut candidates: Vec<_> = last_resort(&levels, &formats)?.into_iter().collect();
+    for folder in levels.iter().flatten() {
+        if candidates.is_empty() && impostors.is_empty() {
+            for format in &formats {
+                candidates.extend(format.detect_alone(folder)?);
+            }
+        }
+    }
+    if candidates.is_empty() && impostors.is_empty() {
+        for folder in levels.iter().flatten() {
+            impostors.extend(impostor::alone(folder)?);
+        }
+    }
     Ok(Found { candidates, impostors, more })
 }
 
@@ -276,7 +299,10 @@ fn read(tree: &Tree, candidate: &Candidate, impostors: Vec<Impostor>) -> Result<
         None => Ok(Reading::default()),
     };
     let (reading, failure) = match reading {
-        Ok(reading) => (reading, None),
+        Ok(mut reading) => {
+            bounds::apply(&mut reading);
+            (reading, None)
+        }
         Err(e) if e.kind() == Kind::Model => {
             let e = e.context(format!("cannot read `{}`", show_bytes(&candidate.file)));
             (Reading::default(), Some(e.to_string()))
@@ -302,6 +328,10 @@ fn read(tree: &Tree, candidate: &Candidate, impostors: Vec<Impostor>) -> Result<
         failure,
     };
     d.warnings.extend(reading.warnings);
+    if d.failure.is_some() {
+        d.findings.extend(dangers(tree, &d.file)?);
+    }
+    entries_of_an_archive(tree, &mut d)?;
     for finding in d.findings.iter_mut().filter(|f| f.place.is_empty()) {
         finding.place = show_bytes(&candidate.file);
     }
@@ -315,6 +345,40 @@ fn read(tree: &Tree, candidate: &Candidate, impostors: Vec<Impostor>) -> Result<
     }
     weights_that_are_pointers(tree, &mut d)?;
     Ok(d)
+}
+
+/// What of a pickle that could not be read a loader would run, before it came as far.
+fn dangers(tree: &Tree, file: &[u8]) -> Result<Vec<Finding>> {
+    let mut reading = Reading::default();
+    let content = tree.open(file)?;
+    let limits = Limits { bytes: BUDGET, ..Limits::default() };
+    pickle::dangers(&content, &limits, &show_bytes(file), &mut reading);
+    Ok(reading.findings)
+}
+
+/// Names in an archive that unpack to elsewhere, and names that stand for two things.
+fn entries_of_an_archive(tree: &Tree, d: &mut Detection) -> Result<()> {
+    let content = tree.open(&d.file)?;
+    if !zip::begins(&content.head(4)?) {
+        return Ok(());
+    }
+    let Ok(archive) = Archive::open(&content) else { return Ok(()) };
+    let escaping = archive.entries().iter().filter(|e| e.escapes()).map(|e| {
+        let message =
+            "an entry of the archive whose name leads out of the folder that it is unpacked to".to_owned();
+        ("zip-slip", show_bytes(e.name.as_bytes()), message)
+    });
+    let twice = archive.duplicates().iter().map(|name| {
+        let message =
+            "the archive holds this name twice; loaders differ in which of the two they take".to_owned();
+        ("duplicate-entry", show_bytes(name.as_bytes()), message)
+    });
+    for (code, place, message) in escaping.take(MAX_NAMED).chain(twice.take(MAX_NAMED)) {
+        if !d.findings.iter().any(|f| f.code == code && f.place == place) {
+            d.findings.push(Finding { severity: Severity::Error, code, place, message });
+        }
+    }
+    Ok(())
 }
 
 /// A model whose graph is there may still have pointers in the place of its weights.
@@ -350,10 +414,16 @@ fn stand_in(first: Impostor, all: Vec<Impostor>) -> Detection {
         tensors: Vec::new(),
         location: first.path.clone(),
         file: first.path,
-        evidence: format!("its name only, which is one of {}", first.format),
+        evidence: match first.format {
+            "unknown" => "nothing: no format is known by such a name".to_owned(),
+            "pickle" => "its first bytes, which are a pickle's; no model that floe knows is in it".to_owned(),
+            format => format!("its name only, which is one of {format}"),
+        },
         contract: None,
         facts: BTreeMap::new(),
-        failure: Some(first.finding.message),
+        // What is whole is not broken because floe does not read it, or because it is dangerous.
+        failure: (!matches!(first.finding.code, "code-execution" | "unread-serialization"))
+            .then_some(first.finding.message),
         findings: all.into_iter().map(|i| i.finding).collect(),
         warnings: Vec::new(),
         required: Vec::new(),

@@ -11,6 +11,7 @@
 //! Invariants: content decides, a file's name never alone; each name, dtype and shape says how it is
 //! known; a file that is broken gives an error or a finding, never a guess.
 
+mod bounds;
 pub mod catboost;
 mod cursor;
 mod detection;
@@ -22,6 +23,7 @@ pub mod gguf;
 pub mod h2o;
 pub mod huggingface;
 mod impostor;
+mod json;
 pub mod keras;
 pub mod lightgbm;
 pub mod mlflow;
@@ -39,6 +41,7 @@ pub mod spark;
 pub mod tensorflow;
 pub mod tflite;
 pub mod theano;
+mod together;
 pub mod xgboost;
 mod yaml;
 
@@ -82,6 +85,8 @@ pub const FORMATS: &[&dyn Format] = &[
 pub const BUDGET: u64 = 64 << 20;
 /// The most facts that are kept of one model.
 pub const MAX_FACTS: usize = 10_000;
+/// The longest key of a fact in bytes; some have the names of a signature and of a tensor in them.
+const MAX_KEY: usize = 4096;
 /// The longest name, key or text in bytes that is read from a model.
 pub const MAX_TEXT: usize = 1 << 20;
 /// The longest name in bytes of what is told many times over: signatures and dimensions.
@@ -109,6 +114,13 @@ pub trait Format: Sync {
 
     /// The models of this format that lie directly in a folder, or are the folder.
     fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>>;
+
+    /// What lies directly in a folder and may be a model of this format, but is more often a part of
+    /// another or no model: it counts only where nothing else was found anywhere.
+    fn detect_alone(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>> {
+        let _ = folder;
+        Ok(Vec::new())
+    }
 
     /// Reads a model that was found, of which at most `budget` bytes may be read.
     ///
@@ -234,9 +246,9 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Adds a fact, unless it is blank or there are too many.
+    /// Adds a fact, unless it is blank, its key is longer than any, or there are too many.
     pub fn fact(&mut self, key: impl Into<String>, value: impl Into<Value>) {
-        let value = value.into();
+        let (key, value) = (key.into(), value.into());
         let blank = match &value {
             Value::Null => true,
             Value::String(s) => s.is_empty(),
@@ -244,8 +256,8 @@ impl Reading {
             Value::Object(o) => o.is_empty(),
             Value::Bool(_) | Value::Number(_) => false,
         };
-        if !blank && self.facts.len() < MAX_FACTS {
-            self.facts.insert(key.into(), value);
+        if !blank && key.len() <= MAX_KEY && self.facts.len() < MAX_FACTS {
+            self.facts.insert(key, value);
         }
     }
 

@@ -62,7 +62,7 @@ pub(super) fn read(
     let mut reading = Reading::default();
     let stored = open(content, file, budget, &mut reading)?;
     if let Some(root) = stored.pickle().root() {
-        library(&stored, root, &mut reading)?;
+        stored.pickle().ask(&mut reading, |reading| library(&stored, root, reading))?;
     }
     Ok(reading)
 }
@@ -125,8 +125,9 @@ pub(super) fn labels(tree: &Pickle, id: Id) -> (Option<DType>, Option<serde_json
     };
     let list = match &array.data {
         pickle::ArrayData::Objects(all) if all.len() <= MAX_ENTRIES => {
-            let text =
-                |v: &Id| tree.str(*v).map(serde_json::Value::from).or_else(|| tree.int(*v).map(Into::into));
+            let text = |v: &Id| {
+                tree.copy_str(*v).map(serde_json::Value::from).or_else(|| tree.int(*v).map(Into::into))
+            };
             all.iter().map(text).collect::<Option<Vec<_>>>()
         }
         _ if array.is_bool() => {

@@ -13,7 +13,9 @@ use crate::error::{Error, Kind, Result};
 /// The largest file, in bytes.
 pub(super) const MAX_BYTES: u64 = 16 << 20;
 /// The most nodes.
-const MAX_NODES: usize = 500_000;
+const MAX_NODES: usize = 300_000;
+/// The most bytes of text, with what aliases add.
+const MAX_TEXTS: usize = 24 << 20;
 /// How many nodes aliases may add.
 const MAX_ALIASED: usize = 10_000;
 /// The deepest nesting.
@@ -32,6 +34,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value> {
         budget.max_documents = 2;
         budget.max_depth = MAX_DEPTH;
         budget.max_nodes = MAX_NODES;
+        budget.max_total_scalar_bytes = MAX_TEXTS;
         budget.max_events = MAX_NODES * 2;
     }
     serde_saphyr::from_str_with_options(text, options)
@@ -57,6 +60,14 @@ const PYTHON_TAGS: &[&str] = &["!!python/", "!<tag:yaml.org,2002:python/"];
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_aliases_repeat_is_not_copied_without_end() {
+        let few = format!("a: &a {}\nb: [{}]", "x".repeat(10_000), "*a, ".repeat(10));
+        assert_eq!(parse(few.as_bytes()).unwrap()["b"].as_array().unwrap().len(), 10);
+        let many = format!("a: &a {}\nb: [{}]", "x".repeat(10_000), "*a, ".repeat(9_000));
+        assert!(parse(many.as_bytes()).is_err());
+    }
 
     #[test]
     fn tags_of_python_are_told_from_text() {

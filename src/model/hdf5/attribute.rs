@@ -1,8 +1,10 @@
 //! Attributes: named values on an object. Those of one object lie in its header, or all of them in
 //! a heap of their own when there are many.
 //!
-//! A value is only read when it is asked for. Invariant: the texts of one value together are never
-//! longer than [`MAX_TEXTS`], however often the file refers to one of them.
+//! A value is only read when it is asked for. Invariant: the texts of all values of a file together
+//! are never longer than [`MAX_TEXTS`], however often the file refers to one of them.
+
+use std::cell::Cell;
 
 use crate::error::Result;
 use crate::model::contract::Shape;
@@ -12,10 +14,37 @@ use crate::model::hdf5::header::{self, Message};
 use crate::model::hdf5::heap::{Fractal, Global};
 use crate::model::hdf5::{Value, btree};
 
-/// The most bytes of text in one value.
+/// The most bytes of text in the values of one file, and of one attribute with its description.
 const MAX_TEXTS: usize = 32 << 20;
 /// The most elements of one value that are read.
 const MAX_ELEMENTS: usize = 200_000;
+/// The most elements of all values of one file.
+const MAX_ALL_ELEMENTS: usize = 2_000_000;
+
+/// What was read of the values of one file.
+#[derive(Default)]
+pub(super) struct Spent {
+    texts: Cell<usize>,
+    elements: Cell<usize>,
+}
+
+impl Spent {
+    fn text(&self, text: String) -> Result<String> {
+        self.texts.set(self.texts.get() + text.len());
+        if self.texts.get() > MAX_TEXTS {
+            return Err(broken(format!("more than {MAX_TEXTS} bytes of text in attributes")));
+        }
+        Ok(text)
+    }
+
+    fn elements(&self, count: usize) -> Result<()> {
+        self.elements.set(self.elements.get() + count);
+        if self.elements.get() > MAX_ALL_ELEMENTS {
+            return Err(broken(format!("more than {MAX_ALL_ELEMENTS} values in attributes")));
+        }
+        Ok(())
+    }
+}
 
 /// One attribute, its value not yet read.
 pub struct Attribute {
@@ -53,7 +82,14 @@ fn dense(reader: &Reader<'_>, info: &[u8], found: &mut Vec<Attribute>) -> Result
         let id = f.take(8)?;
         let flags = f.u8()?;
         if flags & 2 == 0 {
-            found.extend(parse(reader, &heap.object(id)?)?);
+            let message = heap.object(id)?;
+            if message.len() > MAX_TEXTS {
+                return Err(broken(format!(
+                    "an attribute of {} bytes, at most {MAX_TEXTS} are read",
+                    message.len()
+                )));
+            }
+            found.extend(parse(reader, &message)?);
         }
     }
     Ok(())
@@ -120,7 +156,7 @@ pub(super) fn committed(reader: &Reader<'_>, reference: &[u8]) -> Result<Option<
 
 impl Attribute {
     /// Reads the value.
-    pub(super) fn value(&self, reader: &Reader<'_>, global: &Global) -> Result<Value> {
+    pub(super) fn value(&self, reader: &Reader<'_>, global: &Global, spent: &Spent) -> Result<Value> {
         let Some(shape) = &self.shape else { return Ok(Value::Other) };
         let size = self.datatype.size;
         let fits = datatype::count(shape).filter(|n| {
@@ -133,21 +169,13 @@ impl Attribute {
                 self.data.len()
             )));
         };
+        spent.elements(count)?;
         let elements = self.data.chunks_exact(size).take(count);
         let mut out = match self.datatype.class {
-            Class::Text => Value::Texts(elements.map(fixed).collect()),
+            Class::Text => Value::Texts(elements.map(|e| spent.text(fixed(e))).collect::<Result<_>>()?),
             Class::VarText => {
-                let mut texts = Vec::new();
-                let mut total = 0;
-                for element in elements {
-                    let text = variable(reader, global, element)?;
-                    total += text.len();
-                    if total > MAX_TEXTS {
-                        return Err(broken(format!("more than {MAX_TEXTS} bytes of text in one attribute")));
-                    }
-                    texts.push(text);
-                }
-                Value::Texts(texts)
+                let text = |e| spent.text(variable(reader, global, e)?);
+                Value::Texts(elements.map(text).collect::<Result<_>>()?)
             }
             Class::Int { signed, big } if size <= 8 => {
                 Value::Ints(elements.map(|e| int(e, signed, big)).collect())
@@ -181,9 +209,8 @@ fn variable(reader: &Reader<'_>, global: &Global, bytes: &[u8]) -> Result<String
     if collection == 0 || length == 0 {
         return Ok(String::new());
     }
-    let object = global.object(reader, collection, index)?;
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    Ok(fixed(object.get(..length).unwrap_or(&object)))
+    let length = usize::try_from(length).unwrap_or(usize::MAX).min(MAX_TEXTS + 1);
+    Ok(fixed(&global.object(reader, collection, index, length)?))
 }
 
 fn int(bytes: &[u8], signed: bool, big: bool) -> i64 {

@@ -4,8 +4,9 @@
 //! not a cache of the file: one small piece is kept, because what HDF5 calls an object are many
 //! small pieces close to each other.
 //!
-//! Invariants: no more than the budget is ever read, and nothing is allocated for a length that
-//! reaches beyond the file.
+//! Invariants: no more than the budget is ever read or given out, so that records which many others
+//! refer to cost as often as they are asked for; and nothing is allocated for a length that reaches
+//! beyond the file.
 
 use std::cell::{Cell, RefCell};
 
@@ -65,14 +66,13 @@ impl<'s> Reader<'s> {
                 .and_then(|o| usize::try_from(o).ok())
                 .filter(|o| o.checked_add(len).is_some_and(|end| end <= held.len()))
         };
+        // What is at hand is paid for too: many objects may refer to the same bytes.
         if let Some(o) = offset(*start, held) {
+            self.pay(len as u64)?;
             return Ok(held[o..o + len].to_vec());
         }
         let want = (len as u64).max(WINDOW.min(self.source.size() - at));
-        let Some(left) = self.left.get().checked_sub(want) else {
-            return Err(Error::new(Kind::Model, "more metadata than may be read for one model"));
-        };
-        self.left.set(left);
+        self.pay(want)?;
         let mut bytes = vec![0; usize::try_from(want).unwrap_or(len)];
         let got = self.source.read_at(at, &mut bytes)?;
         if got < len {
@@ -86,6 +86,15 @@ impl<'s> Reader<'s> {
         *start = at;
         *held = bytes;
         Ok(out)
+    }
+
+    /// Takes bytes from what may still be read.
+    fn pay(&self, bytes: u64) -> Result<()> {
+        let left = self.left.get().checked_sub(bytes);
+        self.left.set(
+            left.ok_or_else(|| Error::new(Kind::Model, "more metadata than may be read for one model"))?,
+        );
+        Ok(())
     }
 
     /// Fields over some bytes of this file.

@@ -12,6 +12,8 @@ use crate::model::hdf5::{Link, Target, btree};
 
 /// The most links of one group.
 const MAX_LINKS: usize = 100_000;
+/// The most bytes of their names together: entries of old groups may have one name in common.
+const MAX_NAMES: usize = 16 << 20;
 
 /// The links of a group, sorted by name; none where the object is no group.
 pub(super) fn links(reader: &Reader<'_>, messages: &[Message]) -> Result<Vec<Link>> {
@@ -88,6 +90,7 @@ fn symbols(reader: &Reader<'_>, table: &[u8], found: &mut Vec<Link>) -> Result<(
     let (Some(tree), Some(names)) = (f.address()?, f.address()?) else { return Ok(()) };
     let names = heap::local(reader, names)?;
     let width = usize::from(reader.widths.address);
+    let mut length = 0;
     for at in btree::symbol_nodes(reader, tree)? {
         let head = reader.bytes(at, 8)?;
         let mut f = reader.fields(&head);
@@ -98,6 +101,7 @@ fn symbols(reader: &Reader<'_>, table: &[u8], found: &mut Vec<Link>) -> Result<(
         let mut f = reader.fields(&body);
         for _ in 0..count {
             let name = heap::local_text(&names, f.uint(width)?)?;
+            length += name.len();
             let address = f.address()?;
             let kind = f.u32()?;
             f.skip(4)?;
@@ -105,11 +109,16 @@ fn symbols(reader: &Reader<'_>, table: &[u8], found: &mut Vec<Link>) -> Result<(
             let target = match (kind, address) {
                 (2, _) => {
                     let offset = u64::from(reader.fields(scratch).u32()?);
-                    Target::Soft(heap::local_text(&names, offset)?)
+                    let path = heap::local_text(&names, offset)?;
+                    length += path.len();
+                    Target::Soft(path)
                 }
                 (_, Some(address)) => Target::Hard(address),
                 (_, None) => continue,
             };
+            if length > MAX_NAMES {
+                return Err(broken(format!("a group with more than {MAX_NAMES} bytes of names")));
+            }
             found.push(Link { name, target });
         }
         if found.len() > MAX_LINKS {

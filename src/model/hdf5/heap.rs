@@ -5,6 +5,7 @@
 //! nests is bounded by the size of its address space.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::error::Result;
@@ -13,6 +14,8 @@ use crate::model::hdf5::bytes::{Reader, broken, log2};
 
 /// The most blocks of a fractal heap that are gone down through to one object.
 const MAX_DEPTH: usize = 32;
+/// The longest name in bytes.
+const MAX_NAME: usize = 4096;
 
 /// The data of a local heap.
 pub(super) fn local(reader: &Reader<'_>, address: u64) -> Result<Vec<u8>> {
@@ -27,58 +30,88 @@ pub(super) fn local(reader: &Reader<'_>, address: u64) -> Result<Vec<u8>> {
     reader.bytes(data, size)
 }
 
-/// The text at an offset of a local heap.
+/// The text at an offset of a local heap, of at most [`MAX_NAME`] bytes.
 pub(super) fn local_text(heap: &[u8], offset: u64) -> Result<String> {
     let rest = usize::try_from(offset).ok().and_then(|o| heap.get(o..));
     let rest = rest.ok_or_else(|| broken("a name outside of its heap"))?;
-    let end = rest.iter().position(|b| *b == 0).ok_or_else(|| broken("a name without an end"))?;
+    let end = rest.iter().take(MAX_NAME + 1).position(|b| *b == 0);
+    let end =
+        end.ok_or_else(|| broken(format!("a name without an end, or of more than {MAX_NAME} bytes")))?;
     Ok(String::from_utf8_lossy(&rest[..end]).into_owned())
 }
 
 /// The global heaps, of which the last one that was read is kept.
 #[derive(Default)]
 pub(super) struct Global {
-    last: RefCell<Option<(u64, Rc<Vec<u8>>)>>,
+    last: RefCell<Option<(u64, Rc<Collection>)>>,
+}
+
+/// The objects of one heap.
+struct Collection {
+    bytes: Vec<u8>,
+    /// Where each object begins and ends, by its number.
+    objects: BTreeMap<u32, (usize, usize)>,
 }
 
 impl Global {
-    /// An object of the collection at an address.
-    pub(super) fn object(&self, reader: &Reader<'_>, collection: u64, index: u32) -> Result<Vec<u8>> {
-        let bytes = self.collection(reader, collection)?;
-        let mut f = reader.fields(&bytes);
-        f.skip(8 + usize::from(reader.widths.length))?;
-        while f.rest().len() >= 8 + usize::from(reader.widths.length) {
-            let here = u32::from(f.u16()?);
-            f.skip(6)?;
-            let size = usize::try_from(f.length()?).map_err(|_| broken("a length out of range"))?;
-            if here == index && here != 0 {
-                return f.take(size).map(<[u8]>::to_vec);
-            }
-            // Object 0 is the space that is free, up to the end.
-            if here == 0 {
-                break;
-            }
-            f.skip(size.checked_next_multiple_of(8).ok_or_else(|| broken("a length out of range"))?)?;
-        }
-        Err(broken(format!("a global heap without the object {index}")))
+    /// The first bytes of an object of the collection at an address, at most `length` of them.
+    pub(super) fn object(
+        &self,
+        reader: &Reader<'_>,
+        collection: u64,
+        index: u32,
+        length: usize,
+    ) -> Result<Vec<u8>> {
+        let heap = self.collection(reader, collection)?;
+        let place = heap.objects.get(&index);
+        let (from, to) = *place.ok_or_else(|| broken(format!("a global heap without the object {index}")))?;
+        let object = &heap.bytes[from..to];
+        Ok(object.get(..length).unwrap_or(object).to_vec())
     }
 
-    fn collection(&self, reader: &Reader<'_>, address: u64) -> Result<Rc<Vec<u8>>> {
-        if let Some((at, bytes)) = &*self.last.borrow()
+    fn collection(&self, reader: &Reader<'_>, address: u64) -> Result<Rc<Collection>> {
+        if let Some((at, heap)) = &*self.last.borrow()
             && *at == address
         {
-            return Ok(Rc::clone(bytes));
+            return Ok(Rc::clone(heap));
         }
         let head = reader.bytes(address, 8 + usize::from(reader.widths.length))?;
         let mut f = reader.fields(&head);
         f.signature(b"GCOL")?;
         f.skip(4)?;
         let size = usize::try_from(f.length()?).map_err(|_| broken("a length out of range"))?;
-        let bytes = Rc::new(reader.bytes(address, size)?);
-        *self.last.borrow_mut() = Some((address, Rc::clone(&bytes)));
-        Ok(bytes)
+        let bytes = reader.bytes(address, size)?;
+        let heap = Rc::new(Collection { objects: objects(reader, &bytes), bytes });
+        *self.last.borrow_mut() = Some((address, Rc::clone(&heap)));
+        Ok(heap)
     }
 }
+
+/// The objects of a collection, as far as they lie inside of it.
+fn objects(reader: &Reader<'_>, bytes: &[u8]) -> BTreeMap<u32, (usize, usize)> {
+    let mut found = BTreeMap::new();
+    let length = usize::from(reader.widths.length);
+    let mut at = 8 + length;
+    while let Some(rest) = bytes.get(at..) {
+        let mut f = reader.fields(rest);
+        let (Ok(index), Ok(()), Ok(size)) = (f.u16(), f.skip(6), f.length()) else { break };
+        let from = at + 8 + length;
+        let to = usize::try_from(size).ok().and_then(|size| from.checked_add(size));
+        let Some(to) = to.filter(|to| *to <= bytes.len()) else { break };
+        // Object 0 is the space that is free, up to the end.
+        if index == 0 {
+            break;
+        }
+        // The first of a number counts.
+        found.entry(u32::from(index)).or_insert((from, to));
+        let Some(next) = to.checked_next_multiple_of(8) else { break };
+        at = next;
+    }
+    found
+}
+
+/// Addresses and lengths of objects that are too big for a block, by their numbers.
+type Huge = BTreeMap<u64, (u64, u64)>;
 
 /// A fractal heap.
 pub(super) struct Fractal<'r, 's> {
@@ -93,8 +126,8 @@ pub(super) struct Fractal<'r, 's> {
     length_bytes: usize,
     root: Option<u64>,
     root_rows: u16,
-    /// Addresses, lengths and numbers of the objects that are too big for a block.
-    huge: RefCell<Option<Vec<(u64, u64, u64)>>>,
+    /// The objects that are too big for a block, once one was asked for.
+    huge: RefCell<Option<Rc<Huge>>>,
 }
 
 impl<'r, 's> Fractal<'r, 's> {
@@ -170,7 +203,7 @@ impl<'r, 's> Fractal<'r, 's> {
             (f.address()?, f.length()?)
         } else {
             let number = f.uint(f.rest().len().min(l))?;
-            let found = self.huge_objects()?.into_iter().find(|(_, _, n)| *n == number);
+            let found = self.huge_objects()?.get(&number).copied();
             let found = found.ok_or_else(|| broken(format!("a heap without the object {number}")))?;
             (Some(found.0), found.1)
         };
@@ -178,19 +211,21 @@ impl<'r, 's> Fractal<'r, 's> {
         self.reader.bytes(at, usize::try_from(length).map_err(|_| broken("a length out of range"))?)
     }
 
-    fn huge_objects(&self) -> Result<Vec<(u64, u64, u64)>> {
+    fn huge_objects(&self) -> Result<Rc<Huge>> {
         if let Some(known) = &*self.huge.borrow() {
-            return Ok(known.clone());
+            return Ok(Rc::clone(known));
         }
         let tree = self.huge_tree.ok_or_else(|| broken("a heap without its big objects"))?;
-        let mut found = Vec::new();
+        let mut found = BTreeMap::new();
         for record in btree::records(self.reader, tree, &[1])? {
             let mut f = self.reader.fields(&record);
             if let Some(at) = f.address()? {
-                found.push((at, f.length()?, f.length()?));
+                let (length, number) = (f.length()?, f.length()?);
+                found.entry(number).or_insert((at, length));
             }
         }
-        *self.huge.borrow_mut() = Some(found.clone());
+        let found = Rc::new(found);
+        *self.huge.borrow_mut() = Some(Rc::clone(&found));
         Ok(found)
     }
 

@@ -43,6 +43,7 @@ const MAX_PATHS: usize = 32 << 20;
 pub struct File<'s> {
     reader: Reader<'s>,
     global: Global,
+    spent: attribute::Spent,
     root: u64,
 }
 
@@ -112,7 +113,7 @@ impl<'s> File<'s> {
         let at = find(source)?.ok_or_else(|| broken("it does not begin as one"))?;
         let mut reader = Reader::new(source, budget);
         let root = superblock::read(&mut reader, at)?;
-        Ok(Self { reader, global: Global::default(), root })
+        Ok(Self { reader, global: Global::default(), spent: attribute::Spent::default(), root })
     }
 
     /// How many bytes may still be read.
@@ -137,7 +138,7 @@ impl<'s> File<'s> {
 
     /// The value of an attribute.
     pub fn value(&self, attribute: &Attribute) -> Result<Value> {
-        attribute.value(&self.reader, &self.global)
+        attribute.value(&self.reader, &self.global, &self.spent)
     }
 
     /// The links of an object, sorted by name; none where it is no group.

@@ -90,3 +90,60 @@ fn the_budget_holds() {
         assert!(outcome.is_err(), "{budget}");
     }
 }
+
+/// A file with one old group whose entries all have the same name.
+fn one_name(name: usize, entries: u16) -> Vec<u8> {
+    let number = |n: u64| n.to_le_bytes();
+    let (header, tree, heap, data) = (96u64, 136u64, 192u64, 224u64);
+    let nodes = data + name as u64 + 1;
+    let mut bytes = SIGNATURE.to_vec();
+    bytes.extend([0, 0, 0, 0, 0, 8, 8, 0, 4, 0, 16, 0, 0, 0, 0, 0]);
+    for n in [0, u64::MAX, 1 << 20, u64::MAX, 0, header] {
+        bytes.extend(number(n));
+    }
+    bytes.extend([0; 24]);
+    // The root's header: one message, with the addresses of the tree and the heap.
+    bytes.extend([1, 0, 1, 0, 1, 0, 0, 0, 24, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend([0x11, 0, 16, 0, 0, 0, 0, 0]);
+    bytes.extend([number(tree), number(heap)].concat());
+    bytes.extend(b"TREE\0\0\x01\0");
+    for n in [u64::MAX, u64::MAX, 0, nodes, 0, 0] {
+        bytes.extend(number(n));
+    }
+    bytes.extend(b"HEAP\0\0\0\0");
+    for n in [name as u64 + 1, u64::MAX, data] {
+        bytes.extend(number(n));
+    }
+    bytes.extend(vec![b'a'; name]);
+    bytes.push(0);
+    bytes.extend(b"SNOD\x01\0");
+    bytes.extend(entries.to_le_bytes());
+    for _ in 0..entries {
+        bytes.extend([number(0), number(header)].concat());
+        bytes.extend([0; 24]);
+    }
+    bytes
+}
+
+#[test]
+fn a_name_that_many_links_share_is_not_copied_without_end() {
+    let links = |name, entries| {
+        let bytes = one_name(name, entries);
+        let bytes = bytes.as_slice();
+        let file = File::open(&bytes, BUDGET)?;
+        file.links(&file.root()?).map(|links| links.len())
+    };
+    assert_eq!(links(3, 2).unwrap(), 2);
+    assert_eq!(links(4000, 100).unwrap(), 100);
+    assert!(links(4000, 10_000).unwrap_err().message().contains("bytes of names"));
+    assert!(links(5000, 1).unwrap_err().message().contains("more than 4096 bytes"));
+}
+
+#[test]
+fn what_is_at_hand_is_paid_for_each_time() {
+    let bytes = one_name(3, 2);
+    let bytes = bytes.as_slice();
+    let file = File::open(&bytes, 1 << 16).unwrap();
+    let asked = (0..10_000).take_while(|_| file.root().is_ok()).count();
+    assert!((100..3000).contains(&asked), "{asked}");
+}

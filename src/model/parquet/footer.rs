@@ -10,6 +10,8 @@ use crate::model::parquet::thrift::{Thrift, Wire};
 
 /// The longest name in bytes.
 const MAX_NAME: usize = 4096;
+/// The most bytes of the paths of all columns; they may have a long beginning in common.
+const MAX_PATHS: usize = 16 << 20;
 /// The longest value of a key; Spark's schema of a table is one.
 const MAX_VALUE: usize = 4 << 20;
 /// How deep groups may nest.
@@ -36,6 +38,13 @@ pub(super) enum Physical {
     Bytes,
     /// Bytes of one length.
     Fixed,
+}
+
+impl Physical {
+    /// Whether values of this type are told; of the others only how many there are.
+    pub(super) fn is_decoded(self) -> bool {
+        matches!(self, Self::Boolean | Self::Int32 | Self::Int64 | Self::Bytes)
+    }
 }
 
 /// A column of values, at the bottom of the schema.
@@ -128,6 +137,7 @@ impl Footer {
             )));
         }
         let mut open: Vec<Group> = Vec::new();
+        let mut length = self.leaves.iter().map(|l| l.path.len()).sum::<usize>();
         for i in 0..elements {
             let e = element(t)?;
             if i == 0 {
@@ -165,6 +175,12 @@ impl Footer {
             };
             if path.len() > MAX_NAME {
                 return Err(Fault::Limit(format!("a column's path has more than {MAX_NAME} bytes")));
+            }
+            length += path.len();
+            if length > MAX_PATHS {
+                return Err(Fault::Limit(format!(
+                    "the paths of the columns have more than {MAX_PATHS} bytes"
+                )));
             }
             match e.physical {
                 Some(physical) if e.children == 0 => {

@@ -8,6 +8,8 @@
 //! Invariants: no more bytes are read or unpacked than the budget allows, a page has at most
 //! [`MAX_PAGE`], and whatever the file claims, nothing is allocated that real bytes do not back.
 
+pub(crate) mod blocks;
+mod delta;
 mod footer;
 mod page;
 mod snappy;

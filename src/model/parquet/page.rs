@@ -7,9 +7,10 @@
 use std::cell::Cell;
 use std::io::Read;
 
+use crate::model::parquet::delta::{Deltas, Texts};
 use crate::model::parquet::footer::{Chunk, Leaf, Physical};
 use crate::model::parquet::thrift::{Thrift, Wire};
-use crate::model::parquet::{Fault, MAX_PAGE, snappy};
+use crate::model::parquet::{Fault, MAX_PAGE, blocks, snappy};
 use crate::model::pb::Source;
 
 /// The longest header of a page, statistics included.
@@ -19,6 +20,9 @@ const ZSTD_WINDOW: u32 = 24;
 const PLAIN: i64 = 0;
 const PLAIN_DICTIONARY: i64 = 2;
 const RLE: i64 = 3;
+const DELTA_BINARY_PACKED: i64 = 5;
+const DELTA_LENGTH_BYTE_ARRAY: i64 = 6;
+const DELTA_BYTE_ARRAY: i64 = 7;
 const RLE_DICTIONARY: i64 = 8;
 
 /// A value of a column.
@@ -30,6 +34,8 @@ pub(super) enum Item {
     Other,
 }
 
+/// How many entries are paid for at once.
+const ENTRIES: u64 = 1 << 12;
 /// The most values of a dictionary.
 const MAX_DICTIONARY: u64 = 1 << 20;
 
@@ -119,7 +125,7 @@ pub(super) fn entries(
             }
             0 | 3 => {
                 seen = seen.saturating_add(header.values);
-                if !data_page(leaf, chunk, &header, &page, decode.then_some(&dictionary), visit)? {
+                if !data_page(leaf, chunk, file, &header, &page, decode.then_some(&dictionary), visit)? {
                     return Ok(());
                 }
             }
@@ -133,6 +139,7 @@ pub(super) fn entries(
 fn data_page(
     leaf: &Leaf,
     chunk: &Chunk,
+    file: File<'_>,
     header: &Header,
     page: &[u8],
     dictionary: Option<&Vec<Item>>,
@@ -177,6 +184,8 @@ fn data_page(
     let mut def = Runs::new(levels[1], widths[1]);
     let mut source = match (dictionary, header.encoding) {
         (None, _) => Values::None,
+        // What is not decoded anyway may lie there in any way.
+        (Some(_), _) if !leaf.physical.is_decoded() => Values::Others,
         (Some(_), PLAIN) => Values::Plain(Plain::new(values, leaf.physical)),
         (Some(_), RLE) if leaf.physical == Physical::Boolean => {
             Values::Bools(Runs::new(values.get(4..).unwrap_or(&[]), 1))
@@ -186,11 +195,25 @@ fn data_page(
             Some(_) => return Err(Fault::broken("an index has more than 32 bits")),
             None => Values::Indices(Runs::new(&[], 0), dictionary),
         },
+        (Some(_), DELTA_BINARY_PACKED) if matches!(leaf.physical, Physical::Int32 | Physical::Int64) => {
+            Values::Deltas(Deltas::new(values)?, leaf.physical)
+        }
+        (Some(_), DELTA_LENGTH_BYTE_ARRAY | DELTA_BYTE_ARRAY) if leaf.physical == Physical::Bytes => {
+            // A page of nothing but missing values may have no bytes.
+            match values {
+                [] => Values::Plain(Plain::new(values, leaf.physical)),
+                _ => Values::Texts(Texts::new(values, header.encoding == DELTA_BYTE_ARRAY)?),
+            }
+        }
         (Some(_), other) => {
             return Err(Fault::Limit(format!("values are encoded in a way that is not read ({other})")));
         }
     };
-    for _ in 0..header.values {
+    for i in 0..header.values {
+        // A run of a few bytes can stand for millions of entries, each of which takes its time.
+        if i % ENTRIES == 0 {
+            file.spend(ENTRIES / 2)?;
+        }
         let level =
             |runs: &mut Runs<'_>| runs.next_level().ok_or_else(|| Fault::broken("a page has too few levels"));
         let (r, d) = (level(&mut rep)?, level(&mut def)?);
@@ -228,7 +251,9 @@ fn unpack(codec: i64, page: &[u8], claimed: usize) -> Result<Vec<u8>, Fault> {
         }
         3 => Err(Fault::Limit("pages are compressed with LZO, which is not read".to_owned())),
         4 => Err(Fault::Limit("pages are compressed with Brotli, which is not read".to_owned())),
-        5 | 7 => Err(Fault::Limit("pages are compressed with LZ4, which is not read".to_owned())),
+        // The older of the two is Hadoop's stream of blocks, except where others than Hadoop wrote it.
+        5 => blocks::unpack(blocks::Codec::Lz4, page, claimed).or_else(|_| blocks::lz4(page, claimed)),
+        7 => blocks::lz4(page, claimed),
         other => Err(Fault::broken(format!("{other} is no compression"))),
     }
 }
@@ -267,6 +292,9 @@ impl Header {
 /// Where the values of a page come from.
 enum Values<'p> {
     None,
+    Others,
+    Deltas(Deltas<'p>, Physical),
+    Texts(Texts<'p>),
     Plain(Plain<'p>),
     Bools(Runs<'p>),
     Indices(Runs<'p>, &'p [Item]),
@@ -277,6 +305,13 @@ impl Values<'_> {
         let short = || Fault::broken("a page has too few values");
         Ok(match self {
             Self::None => None,
+            Self::Others => Some(Item::Other),
+            Self::Deltas(deltas, physical) => {
+                let n = deltas.next_int()?.ok_or_else(short)?;
+                // Differences of four-byte numbers wrap around at four bytes.
+                Some(Item::Int(if *physical == Physical::Int32 { i64::from(n as i32) } else { n }))
+            }
+            Self::Texts(texts) => Some(Item::Text(texts.next_text()?.ok_or_else(short)?)),
             Self::Plain(plain) => Some(plain.next_item()?),
             Self::Bools(runs) => Some(Item::Int(i64::from(runs.next_level().ok_or_else(short)?))),
             Self::Indices(runs, dictionary) => {
@@ -302,7 +337,7 @@ impl<'p> Plain<'p> {
 
     fn all(mut self, n: u64) -> Result<Vec<Item>, Fault> {
         let mut items = Vec::new();
-        if matches!(self.physical, Physical::Boolean | Physical::Int32 | Physical::Int64 | Physical::Bytes) {
+        if self.physical.is_decoded() {
             for _ in 0..n {
                 items.push(self.next_item()?);
             }

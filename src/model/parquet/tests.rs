@@ -97,3 +97,21 @@ fn footers_that_lie_are_refused() {
     let encrypted = [&long[..n - 4], b"PARE"].concat();
     assert!(matches!(ask_all(&encrypted), Err(Fault::Limit(_))));
 }
+
+#[test]
+fn a_long_beginning_of_many_paths_is_not_copied_without_end() {
+    let schema = |leaves: usize| {
+        let varint = |n: usize| vec![(n & 127) as u8 | 128, (n >> 7 & 127) as u8 | 128, (n >> 14) as u8];
+        let name = |length: usize| [&[0x48][..], &varint(length), &vec![b'a'; length]].concat();
+        let mut bytes = [&[0x29, 0xfc][..], &varint(2 + leaves)].concat();
+        bytes.extend([&name(1)[..], &[0x15], &varint(2), &[0]].concat());
+        bytes.extend([&name(4000)[..], &[0x15], &varint(2 * leaves), &[0]].concat());
+        for _ in 0..leaves {
+            bytes.extend([0x15, 2, 0x38, 1, b'b', 0]);
+        }
+        bytes.push(0);
+        bytes
+    };
+    assert_eq!(footer::Footer::read(&schema(10)).unwrap().leaves.len(), 10);
+    assert!(matches!(footer::Footer::read(&schema(10_000)), Err(Fault::Limit(_))));
+}

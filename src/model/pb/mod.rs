@@ -4,8 +4,8 @@
 //! skipped by its length, so that the weights inside a model are never read. It is not a parser of
 //! `.proto` files and knows no message type; those who read a format know its field numbers.
 //!
-//! Invariants: no more than the budget is ever read, a length never reaches beyond the message that
-//! holds it, and messages nest at most [`MAX_DEPTH`] deep. Nothing is allocated for a length that
+//! Invariants: no more than the budget is ever read and no more than [`MAX_WORK`] fields are gone over,
+//! a length never reaches beyond the message that holds it, and messages nest at most [`MAX_DEPTH`] deep. Nothing is allocated for a length that
 //! the file merely claims.
 
 mod write;
@@ -19,6 +19,10 @@ pub use write::Writer;
 
 /// How deep messages may nest; protobuf's own parsers stop at 100.
 pub const MAX_DEPTH: u8 = 64;
+/// How many fields are gone over in all; a message may be read as often as others refer to it.
+const MAX_WORK: u64 = 40_000_000;
+/// How many bytes that are copied cost as much as a field.
+const COPIED: u64 = 16;
 /// The longest varint in bytes.
 const MAX_VARINT: usize = 10;
 /// What is read first after a jump; neighbours of skipped weights are small.
@@ -72,6 +76,7 @@ pub struct Input<'s> {
     source: &'s dyn Source,
     window: RefCell<Window>,
     left: Cell<u64>,
+    work: Cell<u64>,
     cut: bool,
 }
 
@@ -86,7 +91,7 @@ impl<'s> Input<'s> {
     /// Begins to read a source, of which at most `budget` bytes may be read.
     pub fn new(source: &'s dyn Source, budget: u64) -> Self {
         let window = Window { at: 0, bytes: Vec::new(), next_read: FIRST_READ };
-        Self { source, window: RefCell::new(window), left: Cell::new(budget), cut: false }
+        Self { source, window: RefCell::new(window), left: Cell::new(budget), work: Cell::new(0), cut: false }
     }
 
     /// As [`Input::new`], but a length that reaches beyond its message is cut at its end: for a look
@@ -103,6 +108,15 @@ impl<'s> Input<'s> {
     /// How many bytes may still be read.
     pub fn left(&self) -> u64 {
         self.left.get()
+    }
+
+    /// Counts fields that are gone over, also those that are gone over again in memory.
+    fn work(&self, fields: u64) -> Result<()> {
+        self.work.set(self.work.get().saturating_add(fields));
+        if self.work.get() <= MAX_WORK {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Model, format!("more than {MAX_WORK} fields, with those that are read again")))
     }
 
     fn spend(&self, n: usize) -> Result<()> {
@@ -251,6 +265,7 @@ impl<'i> Message<'i> {
             return Ok(None);
         }
         let start = self.at;
+        self.input.work(1)?;
         let (number, wire) = self.tag()?;
         let value = match wire {
             0 => Value::Varint(self.varint()?),
@@ -268,6 +283,7 @@ impl<'i> Message<'i> {
         let mut open = vec![number];
         while let Some(innermost) = open.last().copied() {
             let start = self.at;
+            self.input.work(1)?;
             let (number, wire) = self.tag()?;
             match wire {
                 0 => drop(self.varint()?),
@@ -291,6 +307,7 @@ impl<'i> Message<'i> {
             return Err(self.fault(self.at, format_args!("a value has {size} bytes, at most {cap} are read")));
         };
         let short = || self.fault(self.at, "the file is shorter than it was");
+        self.input.work(size as u64 / COPIED)?;
         // A claimed size was checked against the file's: so much memory is backed by real bytes.
         let mut bytes = vec![0; size];
         if size <= LONGEST_READ {
@@ -314,6 +331,7 @@ impl<'i> Message<'i> {
             if all.len() >= cap {
                 return Err(self.fault(self.at, format_args!("a list has more than {cap} numbers")));
             }
+            self.input.work(1)?;
             all.push(rest.varint()?);
         }
         Ok(all)
@@ -506,5 +524,16 @@ mod tests {
         assert_eq!(list, [1, 2, 3, 4]);
         let f = input.message().next_field().unwrap().unwrap();
         assert!(f.append_ints(&mut list, 4).is_err());
+    }
+
+    #[test]
+    fn what_is_read_again_in_memory_is_paid_for() {
+        let mut message = Writer::new();
+        message.bytes(1, &[b'x'; 500]);
+        let bytes = message.finish();
+        let input = Input::new(&bytes, 1 << 20);
+        let again = || input.message().next_field()?.map(|f| f.text(1 << 20)).transpose();
+        let times = (0..3_000_000).take_while(|_| again().is_ok()).count();
+        assert!((1_000_000..2_000_000).contains(&times), "{times}");
     }
 }

@@ -3,9 +3,10 @@
 //! Anything else stays a call. Where the arguments are not as the function expects them, the call
 //! stays too: to refuse it is not our business.
 
+use crate::model::pickle::beside;
 use crate::model::pickle::input::Step;
 use crate::model::pickle::machine::Machine;
-use crate::model::pickle::node::{Form, Id, Node, Object, Text};
+use crate::model::pickle::node::{Form, Id, Node, Object, Pickle, Text};
 use crate::model::pickle::numpy::{Array, ArrayData};
 use crate::model::pickle::text;
 use crate::model::pickle::told::Note;
@@ -35,6 +36,7 @@ impl Machine<'_> {
             return Ok(Node::Object(Box::new(object)));
         };
         let args = if args.len() <= 8 { args.to_vec() } else { Vec::new() };
+        let mut looked_at = 0;
         let folded = match (module, name) {
             ("copy_reg" | "copyreg", "_reconstructor") => match args.as_slice() {
                 [class, _base, state] => return self.reconstructed(*class, *state),
@@ -94,6 +96,8 @@ impl Machine<'_> {
                 match args.first().map(|first| tree.node(*first)) {
                     Some(Node::List(list)) if name == "deque" => object.list.clone_from(list),
                     Some(Node::List(list) | Node::Tuple(list)) => {
+                        // Paid for before it is known whether they are pairs.
+                        looked_at = list.len() * 8;
                         let pair = |id: &Id| match tree.elements(*id) {
                             Some([key, value]) => Some((*key, *value)),
                             _ => None,
@@ -150,7 +154,7 @@ impl Machine<'_> {
             self.copied(node.weight())?;
             return Ok(node);
         }
-        self.charge((object.list.len() + object.items.len()) * 8)?;
+        self.charge(looked_at.max((object.list.len() + object.items.len()) * 8))?;
         Ok(Node::Object(Box::new(object)))
     }
 
@@ -197,12 +201,12 @@ impl Machine<'_> {
         let class = tree.class(id);
         match class {
             Some((module, "_reconstruct")) if is_numpy(module, "multiarray") => {
-                if let Some(array) = array(self, state) {
+                if let Some(array) = array(tree, state) {
                     return self.replace(id, array);
                 }
             }
             Some(("numpy.ma.core", "_mareconstruct")) => {
-                if let Some(array) = array(self, state) {
+                if let Some(array) = array(tree, state) {
                     return self.replace(id, array);
                 }
             }
@@ -212,13 +216,7 @@ impl Machine<'_> {
                 self.set_state(id, state)?;
                 return self.wrapped(id);
             }
-            Some((
-                "joblib.numpy_pickle"
-                | "joblib.numpy_pickle_compat"
-                | "sklearn.externals.joblib.numpy_pickle"
-                | "sklearn.externals.joblib.numpy_pickle_compat",
-                "NDArrayWrapper" | "ZNDArrayWrapper",
-            )) => {
+            Some((module, name)) if beside::is_wrapper(module, name) => {
                 let name =
                     tree.get(state, "filename").and_then(|f| tree.str(f)).unwrap_or_default().to_owned();
                 self.note(Note::SideFile(name))?;
@@ -292,8 +290,7 @@ fn is_latin1(coding: Option<&str>) -> bool {
 }
 
 /// The array that numpy's `ndarray.__setstate__` makes of `(1, shape, dtype, fortran, data)`.
-fn array(machine: &Machine<'_>, state: Id) -> Option<Array> {
-    let tree = &machine.read.pickle;
+pub(super) fn array(tree: &Pickle, state: Id) -> Option<Array> {
     // The oldest form has no version in front; masked arrays have a mask behind.
     let parts = match tree.elements(state)? {
         [shape, dtype, fortran, data] => [*shape, *dtype, *fortran, *data],
@@ -301,9 +298,11 @@ fn array(machine: &Machine<'_>, state: Id) -> Option<Array> {
         _ => return None,
     };
     let [shape, dtype, fortran, data] = parts;
-    let data = data_of(tree.node(data), data);
+    let (element, shape) = (tree.element_type(dtype)?, tree.shape(shape)?);
     let fortran = tree.bool(fortran).or(tree.int(fortran).map(|n| n != 0)).unwrap_or(false);
-    Some(Array { element: tree.element_type(dtype)?, shape: tree.shape(shape)?, fortran, data }.checked())
+    // The copy comes last: it is paid for where there is an array.
+    let data = data_of(tree.node(data), data);
+    Some(Array { element, shape, fortran, data }.checked())
 }
 
 /// Where a node has an array's elements.
@@ -330,7 +329,7 @@ impl Node {
     }
 }
 
-impl crate::model::pickle::node::Pickle {
+impl Pickle {
     /// The shape that a tuple of integers is.
     pub fn shape(&self, id: Id) -> Option<Vec<u64>> {
         if let Some(n) = self.int(id) {

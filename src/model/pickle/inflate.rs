@@ -29,7 +29,12 @@ pub(super) enum Codec {
     Xz,
     Lzma,
     Lz4,
+    /// zlib behind the length in hexadecimal digits (joblib before 0.10, `write_zfile`).
+    Zf,
 }
+
+/// How many bytes stand before the stream in joblib's old files: `ZF` and the length, padded to 19.
+const ZF_HEADER: u64 = 21;
 
 impl Codec {
     /// The codec that the first bytes of a stream tell.
@@ -42,13 +47,14 @@ impl Codec {
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
             [0x5d, 0, 0, ..] => Some(Self::Lzma),
             [0x04, 0x22, 0x4d, 0x18, ..] => Some(Self::Lz4),
+            [b'Z', b'F', b'0', b'x', ..] => Some(Self::Zf),
             _ => None,
         }
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Zlib => "zlib",
+            Self::Zlib | Self::Zf => "zlib",
             Self::Gzip => "gzip",
             Self::Bzip2 => "bzip2",
             Self::Xz => "xz",
@@ -60,7 +66,7 @@ impl Codec {
     /// What a byte that goes in and one that comes out cost, beside zlib's.
     fn costs(self) -> (u64, u64) {
         match self {
-            Self::Zlib | Self::Gzip | Self::Lz4 => (1, 1),
+            Self::Zlib | Self::Gzip | Self::Lz4 | Self::Zf => (1, 1),
             Self::Bzip2 => (1, 6),
             Self::Xz | Self::Lzma => (8, 1),
         }
@@ -105,16 +111,27 @@ impl<'s> Inflated<'s> {
     }
 
     fn reader(&self) -> io::Result<Box<dyn Read + 's>> {
+        let at = match self.codec {
+            Codec::Zf => self.behind_header().map_err(Error::into_io)?,
+            _ => 0,
+        };
         let input =
-            BufReader::with_capacity(CHUNK, Cursor { source: self.source, at: 0, fed: Rc::clone(&self.fed) });
+            BufReader::with_capacity(CHUNK, Cursor { source: self.source, at, fed: Rc::clone(&self.fed) });
         Ok(match self.codec {
-            Codec::Zlib => Box::new(flate2::bufread::ZlibDecoder::new(input)),
+            Codec::Zlib | Codec::Zf => Box::new(flate2::bufread::ZlibDecoder::new(input)),
             Codec::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
             Codec::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
             Codec::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, MAX_DICTIONARY)),
             Codec::Lzma => Box::new(lzma_rust2::LzmaReader::new_mem_limit(input, MAX_DICTIONARY, None)?),
             Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),
         })
+    }
+
+    /// Where the stream begins in joblib's old files: until 0.8.4 Python 2 padded by one more.
+    fn behind_header(&self) -> Result<u64> {
+        let mut next = [0];
+        let got = self.source.read_at(ZF_HEADER, &mut next)?;
+        Ok(ZF_HEADER + u64::from(got == 1 && next == *b" "))
     }
 
     /// Reads from where the stream is; fewer bytes than asked for only at its end.

@@ -7,7 +7,7 @@
 //! [`Limits::memory`], so that sharing cannot blow a small file up.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::model::pb::Source;
@@ -47,16 +47,27 @@ pub(super) fn run(
     limits: &Limits,
     cut: Option<&Cell<bool>>,
 ) -> (Read, Option<Error>) {
+    resume(Read::default(), source, offset, limits, cut)
+}
+
+/// As [`run`], into the tree that was read before: what it gives is the root then.
+pub(super) fn resume(
+    read: Read,
+    source: &dyn Source,
+    offset: u64,
+    limits: &Limits,
+    cut: Option<&Cell<bool>>,
+) -> (Read, Option<Error>) {
     let mut machine = Machine {
         input: Input::new(source, offset, limits.bytes),
         limits: *limits,
-        read: Read::default(),
+        read,
         frame: Frame::default(),
         outer: None,
         names: BTreeMap::new(),
         use_of: BTreeMap::new(),
         small: BTreeMap::new(),
-        memory: 0,
+        noted: BTreeSet::new(),
         texts: 0,
         framed: 0,
         opcode: offset,
@@ -96,7 +107,8 @@ pub(super) struct Machine<'s> {
     names: BTreeMap<(String, String), Id>,
     use_of: BTreeMap<Id, usize>,
     small: BTreeMap<i64, Id>,
-    memory: usize,
+    /// The notes that are told once.
+    noted: BTreeSet<Note>,
     texts: usize,
     framed: u64,
     opcode: u64,
@@ -153,8 +165,8 @@ impl Machine<'_> {
 
     /// Pays for memory.
     pub(super) fn charge(&mut self, bytes: usize) -> Step<()> {
-        self.memory = self.memory.saturating_add(bytes);
-        if self.memory > self.limits.memory {
+        self.read.memory = self.read.memory.saturating_add(bytes);
+        if self.read.memory > self.limits.memory {
             return Err(Halt::Limit(format!("the limit of {} MiB of memory", self.limits.memory >> 20)));
         }
         Ok(())
@@ -401,7 +413,7 @@ impl Machine<'_> {
         if self.read.notes.len() >= MAX_NOTES {
             return Err(Halt::Limit(format!("the limit of {MAX_NOTES} oddities")));
         }
-        if !self.read.notes.contains(&note) || matches!(note, Note::Nested { .. }) {
+        if matches!(note, Note::Nested { .. }) || self.noted.insert(note.clone()) {
             self.read.notes.push(note);
         }
         Ok(())

@@ -8,6 +8,8 @@
 //! Invariants: no recursion in reading, walking or dropping; nodes may be shared and may be cyclic,
 //! as in Python; strings and bytes over [`INLINE`] are kept as a place in the file.
 
+mod beside;
+mod budget;
 mod fold;
 mod inflate;
 mod input;
@@ -22,10 +24,11 @@ mod text;
 mod told;
 mod verdict;
 
+pub use beside::{Beside, Open, is_side_file};
 pub use machine::read;
 pub use node::{Form, Id, Node, Object, Pickle, Text};
 pub use numpy::{Array, ArrayData, ElementType};
-pub use stored::{Peek, Stored, looks_like, open, peek};
+pub use stored::{Peek, Stored, dangers, looks_like, open, peek};
 pub use told::{Limits, Note, Read, Use};
 pub use verdict::{Allow, verdict};
 

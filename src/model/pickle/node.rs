@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::model::pickle::budget::Budget;
 use crate::model::pickle::numpy::Array;
 
 /// A node's place in the arena.
@@ -15,7 +16,7 @@ impl Id {
 }
 
 /// A string or bytes: short ones whole, long ones as a place in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Text {
     /// The content; a string as UTF-8, in which a surrogate has three bytes, as in Python.
     Here(Vec<u8>),
@@ -31,7 +32,7 @@ pub enum Text {
 }
 
 /// How the content of a string or of bytes is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Form {
     /// As it is.
     Raw,
@@ -109,6 +110,7 @@ pub struct Object {
 pub struct Pickle {
     pub(super) nodes: Vec<Node>,
     pub(super) root: Option<Id>,
+    pub(super) budget: Budget,
 }
 
 impl fmt::Debug for Pickle {
@@ -215,7 +217,13 @@ impl Pickle {
 
     /// The value of a string key of a dict; the last one set counts.
     pub fn get(&self, dict: Id, key: &str) -> Option<Id> {
-        self.pairs(dict)?.iter().rev().find(|(k, _)| self.str(*k) == Some(key)).map(|(_, v)| *v)
+        let pairs = self.pairs(dict)?;
+        self.look(pairs.len())?;
+        let is_key = |id: Id| match self.node(id) {
+            Node::Str(Text::Here(s)) | Node::Bytes(Text::Here(s)) => s == key.as_bytes(),
+            _ => false,
+        };
+        pairs.iter().rev().find(|(k, _)| is_key(*k)).map(|(_, v)| *v)
     }
 
     /// The object at a node.
@@ -244,7 +252,10 @@ impl Pickle {
     pub fn attr(&self, id: Id, name: &str) -> Option<Id> {
         let state = self.object(id)?.state?;
         match self.node(state) {
-            Node::Tuple(parts) => parts.iter().rev().find_map(|p| self.get(*p, name)),
+            Node::Tuple(parts) => {
+                self.look(parts.len())?;
+                parts.iter().rev().find_map(|p| self.get(*p, name))
+            }
             _ => self.get(state, name),
         }
     }

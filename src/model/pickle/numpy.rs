@@ -10,14 +10,21 @@ pub struct ElementType {
     pub code: String,
     /// Whether the bytes are big endian.
     pub big_endian: bool,
-    /// Names of fields, of a structured type.
+    /// Names of fields, of a structured type in a header of numpy; a pickle's are not kept, since
+    /// each array would have a copy.
     pub fields: Vec<String>,
 }
+
+/// The longest code or name of a type; that of texts has their length.
+const MAX_CODE: usize = 24;
 
 impl ElementType {
     /// Reads numpy's short form, perhaps with a byte order (`<f8`), or a type's name (`float64`).
     pub fn parse(spec: &str) -> Option<Self> {
         let code = spec.trim_start_matches(['<', '>', '=', '|', '!']);
+        if code.len() > MAX_CODE {
+            return None;
+        }
         let mut letters = code.chars();
         let is_code = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '?')
             && letters.all(|c| c.is_ascii_digit());
@@ -95,9 +102,6 @@ impl Pickle {
         if let Some(state) = object.state.and_then(|s| self.elements(s)) {
             if let Some(order) = state.get(1).and_then(|o| self.str(*o)) {
                 element.big_endian |= order == ">";
-            }
-            if let Some(names) = state.get(3).and_then(|n| self.elements(*n)) {
-                element.fields = names.iter().filter_map(|n| self.str(*n)).map(str::to_owned).collect();
             }
             let flags = state.get(7).and_then(|f| self.int(*f)).unwrap_or(0);
             // NPY_ITEM_REFCOUNT of a structured type: some field is an object.
@@ -206,8 +210,12 @@ impl Array {
     /// The texts of an array of texts: of fixed length, or objects that are all strings.
     pub fn labels(&self, tree: &Pickle) -> Option<Vec<String>> {
         match self.objects() {
-            Some(values) => values.iter().map(|id| tree.str(*id).map(str::to_owned)).collect(),
-            None => self.texts(),
+            Some(values) => values.iter().map(|id| tree.copy_str(*id)).collect(),
+            None => {
+                let ArrayData::Bytes(text) = &self.data else { return None };
+                tree.copy(usize::try_from(text.len()).ok()?)?;
+                self.texts()
+            }
         }
     }
 

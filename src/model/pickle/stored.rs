@@ -6,6 +6,7 @@
 use std::cell::Cell;
 
 use crate::error::{Error, Kind, Result};
+use crate::model::format::{Reading, Severity};
 use crate::model::pb::Source;
 use crate::model::pickle::inflate::{Codec, Inflated};
 use crate::model::pickle::machine::run;
@@ -13,6 +14,7 @@ use crate::model::pickle::node::{Form, Node, Pickle, Text};
 use crate::model::pickle::numpy::{Array, ArrayData};
 use crate::model::pickle::text;
 use crate::model::pickle::told::{Limits, Read, Use};
+use crate::model::pickle::verdict::{Allow, may_be_danger};
 
 /// A pickle that was read, and its source.
 pub struct Stored<'s> {
@@ -26,6 +28,8 @@ pub struct Stored<'s> {
     /// Whether what follows begins with another pickle, and what that would have a loader look up;
     /// `None` where nothing follows, or no pickle.
     pub second: Option<Vec<Use>>,
+    /// The limits within which it was read.
+    pub(super) limits: Limits,
     bytes: Bytes<'s>,
 }
 
@@ -75,17 +79,22 @@ const GLANCE: Limits = Limits { steps: 1 << 18, nodes: 1 << 17, bytes: 1 << 20, 
 /// let Some(root) = tree.root() else { /* `stored.read.stopped` names the limit */ };
 /// ```
 pub fn open<'s>(source: &'s dyn Source, limits: &Limits) -> Result<Stored<'s>> {
+    match as_far_as_it_goes(source, limits)? {
+        (stored, None) => Ok(stored),
+        (_, Some(failure)) => Err(failure),
+    }
+}
+
+/// As [`open`], with what was read before a failure too: a loader runs what comes before it.
+fn as_far_as_it_goes<'s>(source: &'s dyn Source, limits: &Limits) -> Result<(Stored<'s>, Option<Error>)> {
     let bytes = match codec(source)? {
         Some(codec) => Bytes::Packed(Box::new(Inflated::new(source, codec))),
         None => Bytes::Plain(source),
     };
     let (read, failure) = run(bytes.source(), 0, limits, bytes.cut());
-    if let Some(failure) = failure {
-        return Err(failure);
-    }
     let mut trailing = None;
     let mut second = None;
-    if read.stopped.is_none() {
+    if read.stopped.is_none() && failure.is_none() {
         trailing = match &bytes {
             Bytes::Plain(source) => Some(source.size().saturating_sub(read.end)),
             Bytes::Packed(inflated) => Some(inflated.read_at(read.end, &mut [0]).unwrap_or(0) as u64),
@@ -96,7 +105,23 @@ pub fn open<'s>(source: &'s dyn Source, limits: &Limits) -> Result<Stored<'s>> {
             second = (failure.is_none() && next.steps > 1).then_some(next.uses);
         }
     }
-    Ok(Stored { read, compression: bytes.compression(), trailing, second, bytes })
+    Ok((Stored { read, compression: bytes.compression(), trailing, second, limits: *limits, bytes }, failure))
+}
+
+/// Adds what could run any code among what a source would have a loader do, if it is a pickle,
+/// whole or broken. For files that nothing is known of: what merely is not known is not told.
+pub fn dangers(source: &dyn Source, limits: &Limits, place: &str, reading: &mut Reading) {
+    let mut head = [0; 512];
+    let Ok(got) = source.read_at(0, &mut head) else { return };
+    if !looks_like(&head[..got]) {
+        return;
+    }
+    let Ok((stored, _)) = as_far_as_it_goes(source, limits) else { return };
+    let mut all = Reading::default();
+    stored.verdict(&Allow::DATA, place, &mut all);
+    for finding in all.findings.into_iter().filter(|f| f.severity == Severity::Error) {
+        reading.find(finding.severity, finding.code, finding.place, finding.message);
+    }
 }
 
 fn codec(source: &dyn Source) -> Result<Option<Codec>> {
@@ -129,6 +154,11 @@ impl Peek {
     /// Whether a name is looked up in a package or one below it: `sklearn` has `sklearn.svm`.
     pub fn has(&self, package: &str) -> bool {
         self.uses.iter().any(|u| is_in(&u.module, package))
+    }
+
+    /// Whether one of the names that it looks up runs code, wherever it may be used.
+    pub fn is_dangerous(&self) -> bool {
+        self.uses.iter().any(may_be_danger)
     }
 
     /// Whether the root's class or function is in a package or one below it.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::{Error, Kind};
 use crate::model::contract::DType;
 
 /// Reads a pickle that is written as bytes.
@@ -36,6 +37,54 @@ fn every_flipped_bit_is_survived() {
         bytes[bit / 8] ^= 1 << (bit % 8);
         let _ = read(&bytes, 0, &Limits::default());
     }
+}
+
+#[test]
+fn what_is_looked_at_in_vain_is_paid_for() {
+    // A list of numbers, which are no pairs, is given to the same function again and again.
+    let mut bytes = b"\x80\x04]q\x00(".to_vec();
+    bytes.extend(b"K\x01".repeat(100_000));
+    bytes.extend(b"e0ccollections\nOrderedDict\nq\x010");
+    bytes.extend(b"h\x01h\x00\x85R0".repeat(1000));
+    bytes.extend(b"N.");
+    let read = read(&bytes.as_slice(), 0, &Limits::default()).unwrap();
+    assert!(read.stopped.unwrap().contains("memory"));
+}
+
+#[test]
+fn an_oddity_is_told_once() {
+    let mut bytes = b"cos\nsystem\n".to_vec();
+    bytes.extend(b"Nb".repeat(100_000));
+    bytes.extend(b".");
+    let read = read(&bytes.as_slice(), 0, &Limits::default()).unwrap();
+    assert_eq!(read.notes, [Note::Patched(read.pickle.root().unwrap())]);
+}
+
+#[test]
+fn the_name_of_a_type_is_short() {
+    assert_eq!(ElementType::parse("<U12").unwrap().code, "U12");
+    assert_eq!(ElementType::parse(&format!("S{}", "9".repeat(64 << 10))), None);
+}
+
+#[test]
+fn what_is_concluded_from_too_many_questions_is_not_kept() {
+    let tree = tree(b"\x80\x04}(K\x01K\x02\x8c\x01xK\x03u.");
+    let root = tree.root().unwrap();
+    let mut reading = crate::model::format::Reading::default();
+    tree.ask(&mut reading, |reading| {
+        reading.fact("kept", tree.get(root, "x").is_some());
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(reading.facts["kept"], true);
+    tree.ask(&mut reading, |reading| {
+        assert_eq!(tree.look(1 << 40), None);
+        reading.fact("lost", tree.get(root, "x").is_some());
+        Err(Error::new(Kind::Model, "nothing is as it was"))
+    })
+    .unwrap();
+    assert_eq!(reading.facts.len(), 1);
+    assert!(reading.warnings[0].contains("share more than is looked at"));
 }
 
 /// What loading a pickle finds with the names of scikit-learn allowed: severity, code and place.
@@ -97,7 +146,7 @@ fn what_is_not_checked_is_told_apart_from_what_is_the_frameworks() {
     assert_eq!(findings(b"cmarshal\nloads\n(S''\ntR."), ["Warning code-object m.pkl"]);
     assert_eq!(findings(b"\x80\x02\x82\x05."), ["Warning extension-registry m.pkl"]);
     assert_eq!(findings(b"N.cos\nsystem\n(S'id'\ntR."), ["Warning second-pickle m.pkl"]);
-    assert_eq!(findings(b"N.\0\0\0"), [""; 0]);
+    assert_eq!(findings(b"N.\0\0\0"), ["Warning trailing-data m.pkl"]);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub struct Use {
 }
 
 /// Something that a loader would do besides looking names up and calling them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
     /// A number of `copyreg`'s extension registry, which stands for any name.
     Extension(u32),
@@ -72,6 +72,8 @@ pub struct Read {
     pub uses: Vec<Use>,
     /// What else a loader would do.
     pub notes: Vec<Note>,
+    /// Bytes of memory that hang on the nodes, about.
+    pub memory: usize,
     /// The limit at which the reading stopped, if it did not come to `STOP`.
     pub stopped: Option<String>,
     /// What lay lowest on the stack where the reading stopped: mostly the object that would have

@@ -14,7 +14,7 @@ use crate::error::show_bytes;
 use crate::model::format::{Reading, Severity};
 use crate::model::pickle::machine::run;
 use crate::model::pickle::names::{
-    CODE, COMMON, DANGEROUS_MODULES, DANGEROUS_NAMES, FRAMEWORK_DANGERS, PLAIN_BUILTINS,
+    CODE, COMMON, DANGEROUS_MODULES, DANGEROUS_NAMES, DANGEROUS_ROOTS, FRAMEWORK_DANGERS, PLAIN_BUILTINS,
 };
 use crate::model::pickle::node::{Node, Pickle, Text};
 use crate::model::pickle::stored::Stored;
@@ -151,7 +151,7 @@ fn notes(read: &Read, place: &str, reading: &mut Reading) {
                 "side-file",
                 place,
                 format!(
-                    "an array of this pickle lies in a file beside it, `{}`, as joblib before 0.10 wrote it; it is not read",
+                    "an array of this pickle lies in a file beside it, `{}`, as joblib before 0.10 wrote it; it was not read",
                     show_bytes(name.as_bytes())
                 ),
             ),
@@ -160,9 +160,20 @@ fn notes(read: &Read, place: &str, reading: &mut Reading) {
     }
 }
 
+/// Whether a name is a danger, or would be with some arguments.
+pub(super) fn may_be_danger(one: &Use) -> bool {
+    // With a tree, it is its arguments that tell.
+    let getattr = matches!(one.module.as_str(), "builtins" | "__builtin__") && one.name == "getattr";
+    getattr || judge(one, &Allow::DATA, &Pickle::default()) == Verdict::Danger
+}
+
 /// What a name is, and what is done with it.
 fn judge(one: &Use, allow: &Allow, tree: &Pickle) -> Verdict {
     let (module, name) = (one.module.as_str(), one.name.as_str());
+    // A class that opens the file of its first argument; arrays are made of it by numpy's own function.
+    if name == "memmap" && one.called && within(module, "numpy") {
+        return Verdict::Danger;
+    }
     if listed(COMMON, module, name) || listed(allow.calls, module, name) {
         return Verdict::Fine;
     }
@@ -175,10 +186,15 @@ fn judge(one: &Use, allow: &Allow, tree: &Pickle) -> Verdict {
     if matches!(module, "builtins" | "__builtin__") {
         return builtin(one, tree);
     }
+    // Where Python 2 has the exceptions, and protocols 0 to 2 name them.
+    if module == "exceptions" && is_camel_case(name) {
+        return Verdict::Fine;
+    }
     let root = module.split('.').next().unwrap_or(module);
     // With dots, a name goes through attributes: to whatever a module imports.
     let mut parts = name.split('.');
     if DANGEROUS_MODULES.contains(&root)
+        || DANGEROUS_ROOTS.contains(&root)
         || parts.any(|p| {
             DANGEROUS_MODULES.contains(&p) || DANGEROUS_NAMES.contains(&p) || p.starts_with("__builtin")
         })
@@ -282,6 +298,17 @@ impl Stored<'_> {
                     .warnings
                     .push(format!("a pickle inside of `{place}`, for `{by}`, was not looked into")),
             }
+        }
+        if self.second.is_none() && self.trailing.is_some_and(|n| n > 0) {
+            reading.find(
+                Severity::Warning,
+                "trailing-data",
+                place,
+                format!(
+                    "bytes follow the pickle, which ends at byte {}; its loader does not read them, and nothing tells what they are",
+                    self.read.end
+                ),
+            );
         }
         if self.second.is_some() {
             reading.find(

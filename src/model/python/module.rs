@@ -314,10 +314,12 @@ impl<'t> Parser<'t> {
         let wrong = Problem { line, message: "a parameter that Python would not take" };
         let mut out: Vec<Parameter> = Vec::new();
         let mut kind = ParameterKind::Either;
+        let mut only_by_place = 0;
         for part in self.split(tokens) {
             let plain = |n: usize| part.len() == n;
             if self.is(part, 0, "/") && plain(1) {
-                out.iter_mut().for_each(|p| p.kind = ParameterKind::Positional);
+                out[only_by_place..].iter_mut().for_each(|p| p.kind = ParameterKind::Positional);
+                only_by_place = out.len();
                 continue;
             }
             if self.is(part, 0, "*") && plain(1) {

@@ -184,3 +184,13 @@ fn hostile_sources_end() {
         }
     }
 }
+
+#[test]
+fn marks_among_parameters_are_gone_over_once() {
+    let text = format!("def f({}{}z): pass\n", "a, ".repeat(100_000), "/, ".repeat(100_000));
+    let module = parse(&text).unwrap();
+    let parameters = &module.functions[0].parameters;
+    assert_eq!(parameters.len(), 100_001);
+    assert_eq!(parameters[99_999].kind, ParameterKind::Positional);
+    assert_eq!(parameters[100_000].kind, ParameterKind::Either);
+}

@@ -8,9 +8,10 @@
 //! file beside the target, and dropping the archive removes it.
 
 mod header;
+pub(crate) mod parts;
 pub(crate) mod toc;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -99,6 +100,30 @@ fn repository(model: &str) -> Result<Reference> {
         ));
     }
     Ok(r)
+}
+
+/// An image of an archive, and the names that it has there.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// Its manifest or index. What the descriptor is annotated with, its entry will be too.
+    pub document: Document,
+    /// The name of its entry in `index.json`.
+    pub entry: String,
+    /// The version tag.
+    pub version: Option<String>,
+    /// What Docker, podman and containerd show; `None` for what is no image.
+    pub image: Option<Reference>,
+}
+
+/// What is said of an archive as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Marks {
+    /// Annotations of its `index.json`.
+    pub annotations: BTreeMap<String, String>,
+    /// Blobs that it does not hold although its images name them.
+    pub absent: BTreeSet<Digest>,
+    /// Size of the parts into which it is cut.
+    pub part: Option<u64>,
 }
 
 /// An archive that is being written.
@@ -239,12 +264,13 @@ impl Archive {
         Ok(bytes)
     }
 
-    /// Everything that a document names must be there. Layers that may lie elsewhere may be missing;
-    /// the answer is whether none is.
-    fn complete(&self, state: &State, document: &Document) -> Result<bool> {
+    /// Everything that a document names must be there. Layers that may lie elsewhere may be missing, and
+    /// what is known to be absent; the answer is whether nothing is.
+    fn complete(&self, state: &State, document: &Document, absent: &BTreeSet<Digest>) -> Result<bool> {
         let kind = document.descriptor.media_type.as_str();
         let needed = |d: &Descriptor| match state.blobs.contains_key(&d.digest) {
             true => Ok(true),
+            false if absent.contains(&d.digest) => Ok(false),
             false if media_type::is_foreign_layer(&d.media_type) => Ok(false),
             false => Err(missing(d, &self.what())),
         };
@@ -253,7 +279,7 @@ impl Archive {
             for entry in Index::parse(document.bytes.clone(), Some(kind))?.entries {
                 needed(&entry.descriptor)?;
                 if let Some(inner) = state.documents.get(&entry.descriptor.digest) {
-                    whole &= self.complete(state, inner)?;
+                    whole &= self.complete(state, inner, absent)?;
                 }
             }
             return Ok(whole);
@@ -266,26 +292,117 @@ impl Archive {
         Ok(whole)
     }
 
-    /// Docker's list of images, where the document is one image and its layers are all here.
-    fn manifest_json(&self, document: &Document, whole: bool, image: &Reference) -> Result<Option<Vec<u8>>> {
-        let kind = document.descriptor.media_type.as_str();
+    /// Docker's entry for an image, where it is one image and its layers are all here.
+    fn docker_entry(&self, named: &Named, whole: bool) -> Result<Option<serde_json::Value>> {
+        let kind = named.document.descriptor.media_type.as_str();
         let refuse = |why: &str| {
             let e = Error::new(Kind::Usage, format!("{} cannot be written: {why}", self.what()));
-            Err(e.hint("write `oci-archive:` instead of `docker-archive:`, or build for one platform"))
+            Err(e.hint("write `oci-archive:` instead of `docker-archive:`, or choose one platform"))
         };
         let path = |d: &Descriptor| format!("blobs/sha256/{}", d.digest.hex());
         let why = if media_type::is_index(kind) {
             "a Docker archive holds one platform, and the image has several"
         } else {
-            let manifest = Manifest::parse(document.bytes.clone(), Some(kind))?;
+            let manifest = Manifest::parse(named.document.bytes.clone(), Some(kind))?;
             if manifest.is_image() && whole {
                 let layers: Vec<String> = manifest.layers.iter().map(path).collect();
-                let list = json!([{"Config": path(&manifest.config), "Layers": layers, "RepoTags": [image.to_string()]}]);
-                return Ok(Some(canon::canonical(&list)));
+                let tags: Vec<String> = named.image.iter().map(Reference::to_string).collect();
+                return Ok(Some(
+                    json!({"Config": path(&manifest.config), "Layers": layers, "RepoTags": tags}),
+                ));
             }
             if whole { "it is no image but an artifact" } else { "some of its layers lie elsewhere" }
         };
         if self.flavor == Flavor::Docker { refuse(why) } else { Ok(None) }
+    }
+
+    /// Writes the lists of names, and gives the file its name. An archive of several images is found by
+    /// their names alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sink::commit`].
+    pub fn commit_all(&self, images: &[Named], marks: &Marks) -> Result<()> {
+        let mut state = self.state();
+        self.file(&state)?;
+        let mut index = Entries::new();
+        let mut docker = Some(Vec::new());
+        let mut at: BTreeMap<Digest, usize> = BTreeMap::new();
+        for (key, value) in &marks.annotations {
+            index.annotate(key, value);
+        }
+        for named in images {
+            super::checked_name(&named.entry)?;
+            self.store_document(&mut state, &named.document)?;
+            let whole = self.complete(&state, &named.document, &marks.absent)?;
+            let shown = named.image.as_ref().map(Reference::to_string);
+            let version = named.version.as_deref();
+            let value = entry(&named.document, &named.entry, version, shown.as_deref(), |d| {
+                self.read_back(&state, d)
+            });
+            index.set(&named.entry, value);
+            let Some(list) = named.image.as_ref().and(docker.as_mut()) else { continue };
+            match self.docker_entry(named, whole)? {
+                // Docker would not know which of them is meant by what it cannot read.
+                None => docker = None,
+                Some(entry) => match at.get(&named.document.descriptor.digest) {
+                    Some(place) => {
+                        let list: &mut serde_json::Value = &mut list[*place];
+                        if let Some(tags) = list["RepoTags"].as_array_mut() {
+                            tags.extend(entry["RepoTags"].as_array().into_iter().flatten().cloned());
+                        }
+                    }
+                    None => {
+                        at.insert(named.document.descriptor.digest, list.len());
+                        list.push(entry);
+                    }
+                },
+            }
+        }
+        self.small(&mut state, INDEX, &index.bytes())?;
+        if let Some(list) = docker.filter(|l| !l.is_empty()) {
+            self.small(&mut state, MANIFEST_JSON, &canon::canonical(&json!(list)))?;
+        }
+        let end = state.end;
+        self.write(&state, end, &[0; 1024])?;
+        let file = self.file(&state)?;
+        file.set_len(end + 1024).at("write", &self.target)?;
+        if self.options.sync {
+            file.sync_all().at("sync", &self.target)?;
+        }
+        if let Some(temp) = state.temp.take() {
+            match marks.part {
+                Some(size) => parts::cut(temp, &self.target, size, self.options.sync)?,
+                None => {
+                    temp.persist(&self.target).map_err(|e| e.error).at("rename into place", &self.target)?;
+                }
+            }
+        }
+        if self.options.sync {
+            disk::sync_folder(self.folder())?;
+        }
+        Ok(())
+    }
+
+    /// The names that an image gets whose version or tag is `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`] for a name that no tag can be, where nothing else was given.
+    pub fn named(&self, document: &Document, name: &str) -> Result<Named> {
+        let image = match &self.naming.image.tag {
+            Some(_) => self.naming.image.clone(),
+            None if is_tag(name) => self.naming.image.with_tag(name),
+            None => {
+                return Err(Error::new(Kind::Usage, format!("`{}` is no tag", show_bytes(name.as_bytes()))));
+            }
+        };
+        Ok(Named {
+            document: document.clone(),
+            entry: self.naming.entry.clone().unwrap_or_else(|| name.to_owned()),
+            version: is_version(name).then(|| name.to_owned()),
+            image: Some(image),
+        })
     }
 }
 
@@ -366,41 +483,6 @@ impl Sink for Archive {
     /// could not read what a `docker-archive:` was asked for.
     fn commit(&self, document: &Document, name: &str) -> Result<()> {
         super::checked_name(name)?;
-        let mut state = self.state();
-        self.file(&state)?;
-        self.store_document(&mut state, document)?;
-        let whole = self.complete(&state, document)?;
-        let image = match &self.naming.image.tag {
-            Some(_) => self.naming.image.clone(),
-            None if is_tag(name) => self.naming.image.with_tag(name),
-            None => {
-                return Err(Error::new(Kind::Usage, format!("`{}` is no tag", show_bytes(name.as_bytes()))));
-            }
-        };
-        let docker = self.manifest_json(document, whole, &image)?;
-        let entry_name = self.naming.entry.as_deref().unwrap_or(name);
-        let version = is_version(name).then_some(name);
-        let shown = image.to_string();
-        let value = entry(document, entry_name, version, Some(&shown), |d| self.read_back(&state, d));
-        let mut index = Entries::new();
-        index.set(entry_name, value);
-        self.small(&mut state, INDEX, &index.bytes())?;
-        if let Some(list) = docker {
-            self.small(&mut state, MANIFEST_JSON, &list)?;
-        }
-        let end = state.end;
-        self.write(&state, end, &[0; 1024])?;
-        let file = self.file(&state)?;
-        file.set_len(end + 1024).at("write", &self.target)?;
-        if self.options.sync {
-            file.sync_all().at("sync", &self.target)?;
-        }
-        if let Some(temp) = state.temp.take() {
-            temp.persist(&self.target).map_err(|e| e.error).at("rename into place", &self.target)?;
-        }
-        if self.options.sync {
-            disk::sync_folder(self.folder())?;
-        }
-        Ok(())
+        self.commit_all(&[self.named(document, name)?], &Marks::default())
     }
 }

@@ -5,14 +5,12 @@
 //! different files; every file lies wholly inside the tar; names and headers are bounded.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::header::{BLOCK, checksum, padding};
+use super::parts::Volume;
 use crate::error::{At, Error, Kind, Result, show, show_bytes};
-use crate::fs;
 
 /// The most entries that an archive may have.
 const MAX_ENTRIES: usize = 1 << 16;
@@ -48,7 +46,7 @@ pub(crate) struct Range {
 /// The table of contents of a tar file, and the file.
 #[derive(Debug)]
 pub(crate) struct Toc {
-    file: File,
+    file: Volume,
     path: PathBuf,
     items: BTreeMap<String, Item>,
 }
@@ -63,10 +61,10 @@ struct Next {
 }
 
 impl Toc {
-    /// Reads all headers of a tar file.
+    /// Reads all headers of a tar file, which may be cut into parts.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let file = fs::open_regular(path)?;
-        let total = file.metadata().at("stat", path)?.len();
+        let file = Volume::open(path)?;
+        let total = file.size();
         let mut toc = Self { file, path: path.to_owned(), items: BTreeMap::new() };
         toc.not_compressed(total)?;
         toc.walk(total)?;
@@ -76,6 +74,11 @@ impl Toc {
     /// The file, for people.
     pub(crate) fn what(&self) -> String {
         format!("the archive `{}`", show(&self.path))
+    }
+
+    /// Hashes the parts of an archive that was cut, see [`Volume::check_parts`].
+    pub(crate) fn check_parts(&self) -> Result<()> {
+        self.file.check_parts()
     }
 
     fn wrong(&self, why: impl std::fmt::Display) -> Error {
@@ -310,7 +313,7 @@ impl Toc {
 
 /// A part of a file, read in place.
 pub(crate) struct Section<'a> {
-    file: &'a File,
+    file: &'a Volume,
     at: u64,
     left: u64,
 }

@@ -277,16 +277,15 @@ impl<'a> Job<'a> {
 
     /// Reads a part of the content piece by piece into a pipe.
     fn feed(&self, cursor: &mut Cursor<'_>, span: Span, mouth: Sender<io::Result<Vec<u8>>>) -> Fed {
-        match self.pour(cursor, span, &mouth) {
-            // Only now the body may end as if it were whole.
-            Ok(fed) => fed,
-            Err(error) => {
-                // The body must not end so, and this reading is of no use any more.
-                let _ = mouth.blocking_send(Err(io::Error::from(io::ErrorKind::InvalidData)));
-                cursor.reading = None;
-                Fed::Failed(error)
-            }
-        }
+        let fed = self.pour(cursor, span, &mouth).unwrap_or_else(|error| {
+            // The body must not end as if it were whole, and this reading is of no use any more.
+            let _ = mouth.blocking_send(Err(io::Error::from(io::ErrorKind::InvalidData)));
+            cursor.reading = None;
+            Fed::Failed(error)
+        });
+        // Only now the body may end.
+        drop(mouth);
+        fed
     }
 
     fn pour(&self, cursor: &mut Cursor<'_>, span: Span, mouth: &Sender<io::Result<Vec<u8>>>) -> Result<Fed> {

@@ -17,6 +17,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use super::auth::Scope;
 use super::error::{self, Again, Asked, Failure, MAX_ERROR_BODY, broken, place};
 use super::host::Host;
+use super::notice;
 use super::patience::{is_set, retry_after, stopped};
 use super::pipe::Pipe;
 use super::transport::Client;
@@ -50,7 +51,8 @@ pub(super) fn transmit(
     limit: Duration,
     what: &str,
 ) -> Result<Response, Failure> {
-    let http = client.http(Host::trust(client, &url))?;
+    let http = client.http(Host::trust(client, &url), &url)?;
+    let (asked, sent) = (url.clone(), notice::authorization(&headers));
     let mut request = http.request(method, url).headers(headers);
     let mut pipe = None;
     match body {
@@ -74,7 +76,7 @@ pub(super) fn transmit(
             .hint("the network or the registry stalls; try again"),
         )
     };
-    client.wait(async move {
+    let response = client.wait(async move {
         let mut answer = pin!(request.send());
         let begun = Instant::now();
         loop {
@@ -94,7 +96,9 @@ pub(super) fn transmit(
                 return Err(silent(waited));
             }
         }
-    })?
+    })??;
+    notice::read(client, &asked, response.status(), response.headers(), sent.as_ref());
+    Ok(response)
 }
 
 /// An answer with its body.

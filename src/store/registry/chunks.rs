@@ -12,7 +12,7 @@ use reqwest::{Method, StatusCode};
 
 use super::body::{Cursor, Span};
 use super::call::Reply;
-use super::error::{Again, Failure};
+use super::error::{Again, Failure, is_transient};
 use super::habits::{self, MAX_CHUNK, SMALL, Unfit, Way};
 use super::journal::{Record, State};
 use super::session::Session;
@@ -95,7 +95,10 @@ impl Job<'_> {
             }
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => self.open = None,
             StatusCode::RANGE_NOT_SATISFIABLE => {}
-            _ => return Err(self.refused(SEND, reply)),
+            s => {
+                self.busy = is_transient(s);
+                return Err(self.refused(SEND, reply));
+            }
         }
         Err(self.lost(SEND, reply))
     }

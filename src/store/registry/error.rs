@@ -13,6 +13,7 @@ use reqwest::StatusCode;
 
 use super::call::Reply;
 use super::credentials::Secret;
+use super::notice;
 use crate::error::{Error, Kind, show_bytes};
 
 /// The largest error body that is read.
@@ -77,7 +78,12 @@ pub(super) fn broken(e: reqwest::Error, what: &str) -> Failure {
     match tls {
         Some(rustls::Error::InvalidCertificate(reason)) => Failure::never(
             error.because(format!("the server's certificate is not believed ({reason:?})")).hint(
-                "add its authority to the system's certificates, or name the host with `--insecure HOST`",
+                "name the file of its authority with `--ca-file FILE`, or the host with `--insecure HOST`",
+            ),
+        ),
+        Some(rustls::Error::AlertReceived(alert)) if wants_certificate(*alert) => Failure::never(
+            error.because(format!("the server does not take our certificate ({alert:?})")).hint(
+                "it wants the certificate of a client that it knows: `--cert FILE --key FILE`, or a folder of certs.d",
             ),
         ),
         // What a server without TLS answers is no TLS message.
@@ -87,7 +93,10 @@ pub(super) fn broken(e: reqwest::Error, what: &str) -> Failure {
                 .hint("if it is meant to answer plain HTTP, name it with `--insecure HOST`"),
         ),
         _ => {
+            let why = cause(&e);
             let hint = match (connect, timeout) {
+                // Only a better hint hangs on these words of the HTTP library.
+                (true, _) if why.contains("proxy auth") => PROXY_LOGIN,
                 (true, false) => "check the name of the registry, the network, and whether a proxy is needed",
                 (true, true) => {
                     "nobody answers at that address; check the name of the registry and the network"
@@ -95,9 +104,27 @@ pub(super) fn broken(e: reqwest::Error, what: &str) -> Failure {
                 _ => "try again; if it stays, look at the network between here and the registry",
             };
             let again = if connect { Again::Unreached } else { Again::After(None) };
-            Failure { error: error.because(cause(&e)).hint(hint), again }
+            Failure { error: error.because(why).hint(hint), again }
         }
     }
+}
+
+/// What to do about a proxy that does not let us through.
+const PROXY_LOGIN: &str =
+    "the proxy wants a login: write http://USER:PASSWORD@HOST:PORT in the variable that names it";
+
+/// Whether an alert is about the certificate that we showed, or did not show.
+fn wants_certificate(alert: rustls::AlertDescription) -> bool {
+    use rustls::AlertDescription as A;
+    matches!(
+        alert,
+        A::CertificateRequired
+            | A::BadCertificate
+            | A::CertificateUnknown
+            | A::CertificateExpired
+            | A::UnknownCA
+            | A::AccessDenied
+    )
 }
 
 /// The innermost cause alone: the layers of the HTTP library say nothing to a person.
@@ -167,7 +194,10 @@ pub(super) fn refused(asked: &Asked<'_>, reply: &Reply) -> Failure {
     let message = format!("cannot {}: the registry answered {status}{said}", asked.what());
     if is_transient(status) {
         let hint = if status == StatusCode::TOO_MANY_REQUESTS {
-            "the registry limits how often it may be asked; wait, or log in for a higher limit".to_owned()
+            let limit = notice::limit(&reply.headers).map_or(String::new(), |l| format!(" ({l})"));
+            format!(
+                "the registry limits how often it may be asked{limit}; wait, or log in for a higher limit"
+            )
         } else {
             "the registry is in trouble; try again later".to_owned()
         };
@@ -205,6 +235,7 @@ fn hint(asked: &Asked<'_>, status: StatusCode, words: &str) -> Option<String> {
         404 => "check the name of the repository; some registries want it to be made first".to_owned(),
         413 => "the registry, or a proxy before it, does not take so much at once; raise its limit, or split the file"
             .to_owned(),
+        407 => PROXY_LOGIN.to_owned(),
         405 | 501 => "this registry does not support that".to_owned(),
         409 | 412 => "the tag may be immutable; use another one".to_owned(),
         300..=399 => "the registry sent us elsewhere where that is not allowed; use the name that it stands under".to_owned(),

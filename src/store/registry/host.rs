@@ -18,7 +18,7 @@ use super::credentials::Secret;
 use super::error::{Again, Failure, MAX_ERROR_BODY, place};
 use super::habits::Habits;
 use super::transport::{Client, Trust, is_loopback, locked};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, show_bytes};
 use crate::oci::reference::DEFAULT_REGISTRY;
 
 /// Where Docker Hub's API is: `docker.io` itself is a web site.
@@ -36,6 +36,8 @@ pub(super) struct Host {
     pub(super) habits: Mutex<Habits>,
     /// It answered once in this run.
     pub(super) reached: AtomicBool,
+    /// The prefix by which `registries.conf` blocks it.
+    blocked: Option<String>,
 }
 
 impl Host {
@@ -46,7 +48,13 @@ impl Host {
             auth: Mutex::new(Auth::new()),
             habits: Mutex::default(),
             reached: AtomicBool::new(false),
+            blocked: None,
         }
+    }
+
+    /// A registry that must not be asked.
+    pub(super) fn blocked(name: &str, prefix: &str) -> Self {
+        Self { blocked: Some(prefix.to_owned()), ..Self::new(name) }
     }
 
     fn url(&self, scheme: &str) -> Result<Url, Error> {
@@ -62,6 +70,17 @@ impl Host {
 
     /// The URL that all paths of the API hang on.
     pub(super) fn base(&self, client: &Client) -> Result<Url, Failure> {
+        if let Some(prefix) = &self.blocked {
+            let e = Error::new(
+                Kind::Denied,
+                format!(
+                    "`{}` is not asked: registries.conf blocks `{}`",
+                    self.name,
+                    show_bytes(prefix.as_bytes())
+                ),
+            );
+            return Err(Failure::never(e.hint("use a name that is not blocked, or ask who wrote that file")));
+        }
         let mut slot = locked(&self.base);
         if let Some(url) = slot.as_ref() {
             return Ok(url.clone());
@@ -152,9 +171,8 @@ impl Host {
     /// What no message may show.
     pub(super) fn secrets(&self, client: &Client, repository: &str) -> Vec<Secret> {
         let mut all = locked(&self.auth).secrets();
-        if let Some(login) = client.settings().credentials.find(&self.name, repository) {
-            all.extend(login.secrets());
-        }
+        all.extend(client.settings().credentials.secrets(&self.name, repository));
+        all.extend(client.settings().proxies.secrets());
         all
     }
 

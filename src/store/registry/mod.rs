@@ -21,6 +21,7 @@
 //! Which way a request takes: this file → `upload`, `download`, `names` (what is asked, and what
 //! the answers mean), `session`, `chunks`, `body` (how a blob is sent) → `call` (401s, redirects, another
 //! try), `patience` (pauses) → `auth`, `host` (what may go where) → `transport`, `tls`, `pipe` (bytes).
+//! `registries` says where a name leads before all that, and `mirror` reads from several such places.
 //! What is remembered: `habits` of a registry for a run, the `journal` of uploads for the next run.
 //!
 //! Invariants: what is read is verified; what a registry says about a write is checked by asking
@@ -29,6 +30,7 @@
 mod auth;
 mod body;
 mod call;
+mod certificates;
 mod chunks;
 mod credentials;
 mod download;
@@ -36,10 +38,15 @@ mod error;
 mod habits;
 mod host;
 mod journal;
+mod mirror;
 mod names;
+mod notice;
 mod patience;
 mod pipe;
 mod preflight;
+mod proxy;
+mod referrers;
+mod registries;
 mod session;
 mod tls;
 mod transport;
@@ -53,14 +60,18 @@ use reqwest::Method;
 use self::auth::Scope;
 use self::call::{Call, Target};
 use self::host::Host;
-use super::{Claim, Document, Expected, Outcome, Presence, Repository, Sink, Source};
+use super::{Claim, Document, Expected, Outcome, Presence, Referring, Repository, Sink, Source};
 use crate::blob::{Blob, Packed, Recipe};
 use crate::error::Result;
 use crate::event::Observe;
-use crate::oci::{Descriptor, Reference};
+use crate::oci::{Descriptor, Digest, Reference};
 
-pub use self::credentials::{Credentials, Login, Secret};
+pub use self::certificates::{Certificates, Shown};
+pub use self::credentials::{Credentials, Keeper, Kept, Login, Secret};
 pub use self::habits::Way;
+pub use self::mirror::Mirrored;
+pub use self::proxy::Proxies;
+pub use self::registries::Registries;
 pub use self::transport::{Client, Retry, Settings, Timeouts, Uploads};
 
 /// One repository on one registry.
@@ -72,13 +83,49 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The repository of a reference; its tag and digest are of no meaning here. Asks nothing yet.
+    /// The repository of a reference, at the place where [`Settings::registries`] has it; tag and
+    /// digest only choose that place. Asks nothing yet; one that is blocked refuses when it is asked.
     pub fn open(client: &Client, reference: &Reference) -> Self {
+        let route = client.settings().registries.route(reference);
+        match route.blocked {
+            None => Self::at(client, &route.at),
+            Some(prefix) => {
+                let host = Arc::new(Host::blocked(&reference.registry, &prefix));
+                Self { host, ..Self::at(client, reference) }
+            }
+        }
+    }
+
+    /// The repository of a reference, as it stands there.
+    fn at(client: &Client, reference: &Reference) -> Self {
         Self {
             client: client.clone(),
             host: client.host(&reference.registry),
             repository: reference.repository.clone(),
         }
+    }
+
+    /// Asks a registry whether it lets us in: the login is sent where it wants one.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Denied`](crate::Kind::Denied) when it does not, and when it cannot be reached.
+    pub fn greet(client: &Client, registry: &str, namespace: &str) -> Result<()> {
+        let host = client.host(registry);
+        let scope = Scope::default();
+        let call = Call {
+            client,
+            host: &host,
+            repository: namespace,
+            method: Method::GET,
+            target: Target::Path("v2/"),
+            headers: Vec::new(),
+            body: None,
+            scope: &scope,
+            doing: "log in",
+        };
+        let (reply, _) = call.ask(error::MAX_ERROR_BODY).map_err(|f| f.error)?;
+        if reply.status.is_success() { Ok(()) } else { Err(call.refused(&reply).error) }
     }
 
     /// Host and port, as the user writes them.
@@ -131,6 +178,10 @@ impl Source for Registry {
     fn blob<'a>(&'a self, descriptor: &Descriptor) -> Result<Box<dyn Blob + 'a>> {
         Ok(Box::new(download::RemoteBlob::new(self, descriptor)))
     }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Referring>> {
+        referrers::list(self, subject)
+    }
 }
 
 impl Sink for Registry {
@@ -170,11 +221,8 @@ impl Repository for Registry {
         names::point(self, name, document)
     }
 
-    fn refer(&self, manifest: &Document, subject: &Descriptor, artifact_type: &str) -> Result<()> {
-        if names::put_referrer(self, manifest)? {
-            return Ok(());
-        }
-        super::referrers::list(self, manifest, subject, artifact_type)
+    fn refer(&self, manifest: &Document, subject: &Descriptor) -> Result<()> {
+        referrers::add(self, manifest, subject)
     }
 
     fn remove(&self, name: &str) -> Result<()> {

@@ -22,7 +22,7 @@ use crate::store::{Claim, Document};
 /// The page size that is asked for; ECR's largest.
 const PAGE: u32 = 1000;
 /// The largest page that is read.
-const MAX_PAGE: usize = 16 << 20;
+pub(super) const MAX_PAGE: usize = 16 << 20;
 /// How many names a repository may have.
 const MAX_NAMES: usize = 2_000_000;
 /// How often a written name is looked for; some registries show it late.
@@ -261,6 +261,12 @@ pub(super) fn point(registry: &Registry, name: &str, document: &Document) -> Res
     }
 }
 
+/// Makes a tag point to a document, without looking whether it does: for who looks anyway.
+pub(super) fn overwrite(registry: &Registry, name: &str, document: &Document) -> Result<()> {
+    check_tag(name)?;
+    write_tag(registry, name, document).map_err(|f| f.error)
+}
+
 /// Removes a tag, where the registry can do that without removing what it points to.
 pub(super) fn remove(registry: &Registry, name: &str) -> Result<()> {
     check_tag(name)?;
@@ -365,7 +371,7 @@ fn read_page(reply: &Reply, names: &mut BTreeSet<String>) -> std::result::Result
 }
 
 /// The next page by the `Link` header (RFC 8288): `<URL>; rel="next"`.
-fn next_page(reply: &Reply, asked: &Url) -> Option<Url> {
+pub(super) fn next_page(reply: &Reply, asked: &Url) -> Option<Url> {
     let links = reply.headers.get_all(LINK);
     links
         .iter()

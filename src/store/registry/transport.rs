@@ -17,12 +17,17 @@ use std::time::Duration;
 use reqwest::Url;
 use tokio::runtime::{Handle, Runtime};
 
+use super::certificates::Certificates;
 use super::credentials::Credentials;
 use super::habits::Way;
 use super::host::Host;
+use super::notice::Notices;
 use super::patience::Spent;
+use super::proxy::Proxies;
+use super::registries::Registries;
 use super::tls;
 use crate::error::{At, Error, Kind, Result};
+use crate::event::Watch;
 
 /// Threads of the runtime; the copying is done on the callers' threads.
 const THREADS: usize = 2;
@@ -38,6 +43,14 @@ pub struct Settings {
     pub credentials: Credentials,
     /// Files with certificates of authorities; the first that has one counts, else the list linked in.
     pub ca_bundles: Vec<PathBuf>,
+    /// Which certificates count besides, and which are shown.
+    pub certificates: Certificates,
+    /// Through which proxies servers are reached.
+    pub proxies: Proxies,
+    /// Where images of a name really lie.
+    pub registries: Registries,
+    /// Who is told what registries say beside their answers.
+    pub see: Watch,
     /// How long to wait.
     pub timeouts: Timeouts,
     /// How often to ask again.
@@ -93,6 +106,10 @@ impl Default for Settings {
             insecure: Vec::new(),
             credentials: Credentials::none(),
             ca_bundles: tls::system_bundles(),
+            certificates: Certificates::default(),
+            proxies: Proxies::default(),
+            registries: Registries::default(),
+            see: Watch::default(),
             timeouts: Timeouts::default(),
             retry: Retry::default(),
             uploads: Uploads::default(),
@@ -138,9 +155,10 @@ pub struct Client(Arc<Shared>);
 struct Shared {
     settings: Settings,
     runtime: Mutex<Option<Runtime>>,
-    clients: Mutex<BTreeMap<Trust, reqwest::Client>>,
+    clients: Mutex<BTreeMap<(Trust, Option<String>), reqwest::Client>>,
     hosts: Mutex<BTreeMap<String, Arc<Host>>>,
     spent: Spent,
+    notices: Notices,
 }
 
 /// How a server proves who it is.
@@ -163,6 +181,7 @@ impl Client {
             clients: Mutex::new(BTreeMap::new()),
             hosts: Mutex::new(BTreeMap::new()),
             spent: Spent::default(),
+            notices: Notices::default(),
         }))
     }
 
@@ -180,6 +199,11 @@ impl Client {
     pub(super) fn host(&self, registry: &str) -> Arc<Host> {
         let mut hosts = locked(&self.0.hosts);
         Arc::clone(hosts.entry(registry.to_owned()).or_insert_with(|| Arc::new(Host::new(registry))))
+    }
+
+    /// What was said already.
+    pub(super) fn notices(&self) -> &Notices {
+        &self.0.notices
     }
 
     /// Runs asynchronous work to its end, from any thread.
@@ -209,32 +233,59 @@ impl Client {
         Ok(handle)
     }
 
-    /// The HTTP client for a way of trusting; made when it is first needed.
-    pub(super) fn http(&self, trust: Trust) -> Result<reqwest::Client> {
+    /// The HTTP client for a way of trusting the host of a URL; made when it is first needed.
+    ///
+    /// Hosts that have certificates of their own have a client of their own.
+    pub(super) fn http(&self, trust: Trust, url: &Url) -> Result<reqwest::Client> {
+        let settings = &self.0.settings;
+        settings.proxies.check(url)?;
         let mut clients = locked(&self.0.clients);
-        if let Some(client) = clients.get(&trust) {
+        let name = match trust {
+            Trust::Plain => None,
+            _ => url.host_str().map(|h| format!("{h}:{}", url.port_or_known_default().unwrap_or(0))),
+        };
+        if let Some(client) = name.as_ref().and_then(|n| clients.get(&(trust, Some(n.clone())))) {
             return Ok(client.clone());
         }
+        let special = name.is_some() && settings.certificates.is_special(url);
+        let shared = clients.get(&(trust, None)).filter(|_| !special).cloned();
+        let client = match shared {
+            Some(client) => client,
+            None => self.make(trust, url)?,
+        };
+        if !special {
+            clients.entry((trust, None)).or_insert_with(|| client.clone());
+        }
+        if name.is_some() {
+            // So that its folder is looked for once.
+            clients.insert((trust, name), client.clone());
+        }
+        Ok(client)
+    }
+
+    fn make(&self, trust: Trust, url: &Url) -> Result<reqwest::Client> {
         let settings = &self.0.settings;
         let config = match trust {
             Trust::Plain => tls::none()?,
-            Trust::Blind => tls::trusting()?,
-            Trust::Verified => tls::verifying(&settings.ca_bundles)?,
+            Trust::Blind => tls::trusting(&settings.certificates, url)?,
+            Trust::Verified => tls::verifying(&settings.ca_bundles, &settings.certificates, url)?,
         };
-        let client = reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .http1_only()
             .tls_backend_preconfigured(config)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
-            // Proxies come from the environment otherwise, and the library does not look there.
-            .no_proxy()
             .connect_timeout(settings.timeouts.connect)
-            .user_agent(&settings.user_agent)
-            .build()
-            .map_err(|e| Error::new(Kind::Bug, "cannot make an HTTP client").because(e))?;
-        clients.insert(trust, client.clone());
-        Ok(client)
+            .user_agent(&settings.user_agent);
+        // Without this the HTTP library looks for proxies in the environment.
+        let builder = if settings.proxies.is_empty() {
+            builder.no_proxy()
+        } else {
+            let proxies = settings.proxies.clone();
+            builder.proxy(reqwest::Proxy::custom(move |url| proxies.of(url)))
+        };
+        builder.build().map_err(|e| Error::new(Kind::Bug, "cannot make an HTTP client").because(e))
     }
 
     /// Whether plain HTTP is allowed towards the host of a URL: loopback, or called insecure.
@@ -244,12 +295,9 @@ impl Client {
 
     /// Whether the user called the host of a URL insecure.
     pub(super) fn is_insecure(&self, url: &Url) -> bool {
-        let Some(host) = url.host_str() else { return false };
-        let port = url.port_or_known_default();
-        self.0.settings.insecure.iter().any(|name| {
-            let with_port = port.map(|p| format!("{host}:{p}"));
-            name.eq_ignore_ascii_case(host) || with_port.is_some_and(|w| name.eq_ignore_ascii_case(&w))
-        })
+        let settings = &self.0.settings;
+        let named = settings.insecure.iter().map(String::as_str).chain(settings.registries.insecure());
+        named.into_iter().any(|name| names_host(name, url))
     }
 
     /// The pause before attempt `n` (from 0), unless the registry named one.
@@ -282,6 +330,13 @@ impl Drop for Shared {
 /// Locks; what a thread left behind when it panicked is still whole, as each change is one step.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a name, with or without a port, is the host of a URL.
+pub(super) fn names_host(name: &str, url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let with_port = url.port_or_known_default().map(|p| format!("{host}:{p}"));
+    name.eq_ignore_ascii_case(host) || with_port.is_some_and(|w| name.eq_ignore_ascii_case(&w))
 }
 
 /// Whether a URL's host is this machine.
@@ -340,8 +395,20 @@ mod tests {
         assert!(locked(&client.0.runtime).is_none());
         assert!(locked(&client.0.clients).is_empty());
         for trust in [Trust::Plain, Trust::Blind, Trust::Verified] {
-            client.http(trust).unwrap();
+            client.http(trust, &url("https://r.example/")).unwrap();
         }
+    }
+
+    #[test]
+    fn c28_a_host_with_certificates_has_a_client_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("own.example")).unwrap();
+        std::fs::write(dir.path().join("own.example/me.cert"), "nothing").unwrap();
+        let certificates = Certificates { by_host: vec![dir.path().to_owned()], ..Certificates::default() };
+        let client = Client::new(Settings { ca_bundles: Vec::new(), certificates, ..Settings::default() });
+        client.http(Trust::Verified, &url("https://other.example/")).unwrap();
+        assert!(client.http(Trust::Verified, &url("https://own.example/")).is_err(), "its folder was read");
+        client.http(Trust::Plain, &url("http://own.example/")).unwrap();
     }
 
     #[test]

@@ -128,6 +128,8 @@ pub(super) struct Job<'a> {
     /// A body was cut since the last attempt began.
     pub(super) cut: bool,
     cuts: u32,
+    /// The last chunk was answered with "not now".
+    pub(super) busy: bool,
     /// The registry once said of bytes what could not be.
     pub(super) strange: bool,
     /// How often a status could not be told.
@@ -160,6 +162,7 @@ impl<'a> Job<'a> {
             ceiling: None,
             cut: false,
             cuts: 0,
+            busy: false,
             strange: false,
             mute: 0,
             unsure: false,
@@ -325,7 +328,13 @@ impl<'a> Job<'a> {
             None => self.way != Way::Whole,
         };
         let found = if sent && may { self.status(&session)? } else { None };
+        let busy = std::mem::take(&mut self.busy);
         match found {
+            // It took nothing of a chunk that it had no time for, even where it cannot say so.
+            None if busy && session.at > 0 => {
+                self.tell(session.at);
+                self.open = Some(session);
+            }
             Some(session) if self.size().is_none_or(|size| session.at <= size) => {
                 self.way = Way::Chunked;
                 self.tell(session.at);

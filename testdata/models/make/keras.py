@@ -23,6 +23,10 @@ k3_g_int_in_json k3_conv2dtranspose_3_json k3_bidirectional_3_json k3_multiheada
 k2_g_nested_h5 k2_g_nested_chain_twice_json k2_g_time_model_json k2_g_seq2seq_json k2_g_late_json k2_g_first_embedding_json k2_g_ops_plus_json k2_g_attention_names_json k2_conv3d_2_json k2_resizing_3_json
 k2_bidirectional_6_json k2_dense_5_h5 k231_g_nested_twice_json k231_g_seq2seq_json k231_g_states_out_h5 k231_g_stateful_json k231_conv2d_2_json k22_g_chain_of_graph_json k22_bidirectional_1_json k20_g_int_in_json k20_dense_1_h5
 k12_convolution2d_2_json k12_lstm_1_h5 k12_merge_6_json k12_g_nested_twice_json k12_timedistributed_1_json""".split()
+# Of `keras_ops.py` and of `keras_real.py tf.keras` (Keras 2.15), with the names that they have here.
+RENAMED = dict(k3_op_einsum_json="sh_einsum_att", k3_op_take_json="sh_take_n", k3_op_patches_json="im_patches_s", k3_op_split_json="sh_split_ix", k3_op_stft_json="stft", k3_op_svd_json="la_svd_n", k3_op_where_json="py_where1f_float16",
+               k3_op_conv_json="conv1_channels_last_same", k2_f_gather_json="k215_tf_gather_json", k2_f_matmul_json="k215_tf_matmul_json", k2_f_subtract_json="k215_tf_rsub_json",
+               k2_own_class_json="k215_cus_mid_json", k2_own_model_json="k215_cus_func_json")
 
 
 def case(name, source, file, edit=None):
@@ -60,13 +64,15 @@ def no_contract(t):
 
 
 def main():
-    for name in PICK:
-        source = find(name)
+    for name in PICK + list(RENAMED):
+        source = find(RENAMED.get(name, name))
         if not source:
             print("not there:", name)
             continue
         file = file_of(source)
         findings = (lambda t: t.update(findings=["lambda-code"])) if "lambda" in name else None
+        if name in RENAMED:
+            findings = lambda t: [t.pop("after", None), t.get("findings") or t.pop("findings", None)]
         shutil.copy(os.path.join(source, file), case(name, source, file, findings))
     k2, k3 = find("k2_g_nested_h5"), find("k3_g_nested_keras")
     h5 = os.path.join(k2, "model.h5")

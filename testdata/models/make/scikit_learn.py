@@ -1,10 +1,10 @@
 """Writes the example models of `testdata/models/sklearn`, each with its truth.
 
-usage: python scikit_learn.py FOLDER
+usage: python scikit_learn.py FOLDER [DATA ...]
 
 Run once under each of scikit-learn 1.9.1 (Python 3.11, with pandas, skops 0.16 and lz4), 1.0.2
-(Python 3.9), 0.24.2 (Python 3.8), 0.20.4 (Python 3.7) and 0.17.1 (Python 2.7): each writes the cases
-that are its own. What is asked of a model, and how, is in `sklearn_all.py`.
+(Python 3.9), 0.24.2 (Python 3.8), 0.22.2 and 0.20.4 (Python 3.7), 0.18.2 and 0.17.1 (Python 2.7): each
+writes the cases that are its own. What is asked of a model, and how, is in `sklearn_all.py`.
 """
 from __future__ import print_function
 
@@ -42,21 +42,31 @@ WANTED = [
     ("0.17", "RandomForestClassifier", "words", "pickle2"),
     ("0.17", "Pipeline", "x_text_words", "pickle0"),
     ("0.17", "GaussianNB", "pair", "pickle1"),
+    # Until 0.17 joblib wrote arrays into files beside the model.
+    ("0.17", "GaussianNB", "words", "joblib"),
+    ("0.17", "SVC", "x_linear", "joblib:old"),
+    ("0.18", "MultiOutputClassifier", "labels", "joblib:gzip"),
+    ("0.18", "OneClassSVM", "plain", "pickle0"),
+    ("0.20", "CalibratedClassifierCV", "x_svc", "pickle1"),
+    ("0.22", "SelectFromModel", "multi", "joblib:xz"),
 ]
 
 
 def case(name, tag):
     if tag.startswith("x_"):
         return [c for c in every.extras() if c.name == name and c.tag == tag][0]
-    found = dict(every.all_estimators())
+    try:
+        found = dict(every.all_estimators(include_meta_estimators=True, include_other=True))
+    except TypeError:
+        found = dict(every.all_estimators())
     return [c for c in every.cases_of(name, found[name]) if c.tag == tag][0]
 
 
 def main():
-    folder = sys.argv[1]
+    folder, want = sys.argv[1], sys.argv[2:]
     release = ".".join(sklearn.__version__.split(".")[:2])
     for version, name, tag, form in WANTED:
-        if version != release:
+        if version != release or want and tag not in want:
             continue
         one = case(name, tag)
         estimator = one.fit(one.x)
@@ -70,7 +80,7 @@ def main():
         truth["source"] = "generated"
         with io.open(os.path.join(place, "truth.json"), "w", encoding="utf-8") as f:
             f.write(u"%s\n" % json.dumps(truth, indent=1, sort_keys=True, default=every.plain))
-        print(short, os.path.getsize(os.path.join(place, path)))
+        print(short, sum(os.path.getsize(os.path.join(at, f)) for at, _, files in os.walk(place) for f in files))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
     V/bin/python spark.py OUT             # every case
     V/bin/python spark.py OUT lr nested   # the cases of these names
     V/bin/python spark.py OUT --small     # the cases that testdata keeps, without checksum files
+    V/bin/python spark.py OUT --local     # every case twice, the second time as files without a cluster (4.2 on)
 
 Each case is a folder OUT/<id>/ with the saved model in `model/` and a `truth.json`. The truth is what the model
 gives after it was loaded again: a column is an input when `transform` fails without it (where nothing fails, as for
@@ -12,6 +13,7 @@ result; sizes are those of the first row.
 """
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -294,14 +296,24 @@ def tensor(name, kind, value):
     return {"name": name, "dtype": DTYPES.get(inner), "shape": shape, "spark_type": kind}
 
 
-def truth(model, loose):
+def words(path):
+    """All text of the metadata and data of a saved model."""
+    return " ".join(open(os.path.join(d, f), errors="ignore").read() for d, _, files in os.walk(path) for f in files)
+
+
+def truth(model, path, loose):
     full = model.transform(DF).columns
-    needed = []
-    for name in DF.columns:
+    said = set(re.findall(r"\w+", words(path)))
+    needed, rest = [], [[n for n in DF.columns if n not in said]] + [[n] for n in DF.columns if n in said]
+    # What no file of the model mentions is tried in one go, and one by one only where that fails.
+    while rest:
+        names = rest.pop(0)
         try:
-            model.transform(DF.drop(name)).schema
+            model.transform(DF.drop(*names)).schema
         except Exception:
-            needed.append(name)
+            rest = [[n] for n in names] + rest if len(names) > 1 else rest
+            needed += names if len(names) == 1 else []
+    needed = [n for n in DF.columns if n in needed]
     if not needed:
         needed = [n for n in DF.columns if set(full) - set(model.transform(DF.drop(n)).columns) - {n}]
     result = model.transform(DF.select(needed))
@@ -344,13 +356,24 @@ def make(out, name):
         model = s.fit(DF) if hasattr(s, "fit") else s
         model.save(path)
         model = type(model).load(path)
-        t.update(truth(model, more.get("loose", [])))
+        t.update(truth(model, path, more.get("loose", [])))
         t["extra"]["stages"] = short(model)
         t["facts"] = {"sparkml.uid": model.uid, "sparkml.sparkVersion": pyspark.__version__}
+        if "--local" in sys.argv:
+            local = folder + "_local"
+            shutil.rmtree(local, ignore_errors=True)
+            os.makedirs(local)
+            java = model._java_obj if hasattr(model, "_java_obj") else model._to_java()
+            java.write().saveToLocal(os.path.join(local, "model"))
+            tell(local, dict(t, id=ident + "_local", path="spark/%s_local/model" % ident))
+    tell(folder, t)
+    return folder
+
+
+def tell(folder, t):
     with open(os.path.join(folder, "truth.json"), "w") as f:
         json.dump(t, f, indent=1)
         f.write("\n")
-    return folder
 
 
 def main():
@@ -372,5 +395,6 @@ def main():
         print("ok", name, flush=True)
 
 
-main()
-spark.stop()
+if __name__ == "__main__":
+    main()
+    spark.stop()

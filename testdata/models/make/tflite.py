@@ -22,13 +22,13 @@ def sig(key,ins,outs,sub):
         for k,v in d: x=S.TensorMapT(); x.name=k; x.tensorIndex=v; r.append(x)
         return r
     s.inputs=m(ins); s.outputs=m(outs); return s
-def write(id,graphs,sigs=None,desc='made',meta=None,interp=True):
+def write(id,graphs,sigs=None,desc='made',meta=None,behind=b'',more={}):
     m=S.ModelT(); m.version=3; m.operatorCodes=[]; m.subgraphs=graphs; m.description=desc; b=S.BufferT(); m.buffers=[b]; m.signatureDefs=sigs
     if meta:
         m.metadata=[]
         for k,v in meta:
             b=S.BufferT(); b.data=np.frombuffer(v,dtype=np.uint8); m.buffers.append(b); x=S.MetadataT(); x.name=k; x.buffer=len(m.buffers)-1; m.metadata.append(x)
-    B=flatbuffers.Builder(1024); B.Finish(m.Pack(B),b'TFL3'); data=bytes(B.Output())
+    B=flatbuffers.Builder(1024); B.Finish(m.Pack(B),b'TFL3'); data=bytes(B.Output())+behind
     d=os.path.join(OUT,id); os.makedirs(d,exist_ok=True); open(d+'/model.tflite','wb').write(data)
     i=Interpreter(model_content=data)
     def det(x):
@@ -46,10 +46,34 @@ def write(id,graphs,sigs=None,desc='made',meta=None,interp=True):
     for v in (i.get_input_details()+i.get_output_details()):
         if v['quantization'][0] and not all: q[v['name']]={'scale':float(v['quantization'][0]),'zero_point':int(v['quantization'][1])}
     if q: facts['tflite.quantization']=q
+    facts.update(more)
     json.dump({'id':id,'format':'tflite','framework':'tflite','path':f'tflite/{id}/model.tflite','expect':'ok','signatures':out,'facts':facts,'findings':[],'determinable':{k:'stored' for k in('format','signatures','inputs.name','inputs.dtype','inputs.shape','outputs.name','outputs.dtype','outputs.shape')}},open(d+'/truth.json','w'),indent=1)
+def described():
+    """TFLite Model Metadata (`M001`), slot by slot: a name, one input, one output with two files of labels."""
+    b=flatbuffers.Builder(256); text=b.CreateString
+    def table(*fields):
+        b.StartObject(1+max(i for i,_ in fields))
+        for i,v in fields: (b.PrependInt8Slot if isinstance(v,bool) else b.PrependUOffsetTRelativeSlot)(i,2 if v is True else v,0)
+        return b.EndObject()
+    def vector(*items):
+        b.StartVector(4,len(items),4)
+        for x in reversed(items): b.PrependUOffsetTRelative(x)
+        return b.EndVector()
+    files=[table((0,text('labels.txt')),(2,True)),table((0,text('labels_de.txt')),(2,True),(3,text('de')))]
+    i=table((0,text('numbers')),(1,text('Two numbers.'))); o=table((0,text('probability')),(6,vector(*files)))
+    g=table((2,vector(i)),(3,vector(o))); m=table((0,text('classifier')),(1,text('made')),(2,text('v1')),(3,vector(g)),(4,text('floe')),(5,text('Apache-2.0')))
+    b.Finish(m,b'M001'); return bytes(b.Output())
+def archive(**files):
+    import io,zipfile
+    out=io.BytesIO()
+    with zipfile.ZipFile(out,'w') as z:
+        for n,v in files.items(): z.writestr(zipfile.ZipInfo(n.replace('__','.')),v)
+    return out.getvalue()
 t=tensor
 write('made_two_signatures',[graph([t('g/a',[1,4],0,[-1,4]),t('g/b',[1,2],2)],[0,1],[0,1]),graph([t('h/x',[3],4)],[0],[0])],[sig('serving_default',[('a',0),('b',1)],[('out',0)],0),sig('encode',[('x',0)],[('y',0)],1)])
 write('made_no_signature',[graph([t('x',[1,2,3],9,None,(0.5,-3)),t('y',[2],3,None,(0.25,7))],[0],[0,1])])
 write('made_types',[graph([t(f't{i}',[2],i) for i in (0,1,2,3,4,5,6,7,8,9,10,15,16)],list(range(13)),list(range(13)))])
 write('made_scalar',[graph([t('s',[],0,None,None,True),t('v',[1],0,[-1])],[0,1],[0,1])])
 write('made_metadata',[graph([t('x',[1,2])],[0],[0])],meta=[('min_runtime_version',b'1.5.0'.ljust(16,b'\0'))])
+write('made_labels',[graph([t('x',[1,2])],[0],[0])],meta=[('TFLITE_METADATA',described())],behind=archive(labels__txt='cat\ndog\n',labels_de__txt='Katze\nHund\n'),more={'tflite.model.name':'classifier','tflite.model.description':'made','tflite.model.version':'v1','tflite.model.author':'floe','tflite.model.license':'Apache-2.0','tflite.associatedFiles':['labels.txt','labels_de.txt'],
+    'tflite.inputs':[{'name':'numbers','description':'Two numbers.'}],'tflite.outputs':[{'name':'probability','labels':['cat','dog'],'labels.de':['Katze','Hund'],'files':[{'name':'labels.txt','type':'axis labels'},{'name':'labels_de.txt','type':'axis labels'}]}]})

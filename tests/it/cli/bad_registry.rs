@@ -88,7 +88,7 @@ fn wrong_credentials() {
         shown("build m -o HOST/team/"),
         "error: cannot list the tags in `127.0.0.1:PORT/team/m`: the registry answered 401 Unauthorized: \
          UNAUTHORIZED: authentication required\nhint: there are no credentials for `127.0.0.1:PORT` (no file \
-         with credentials was given); log in with `docker login 127.0.0.1:PORT`\n"
+         with credentials was given); log in with `floe login 127.0.0.1:PORT`\n"
     );
     assert_eq!(
         shown("build m -o HOST/team/ --authfile auth.json"),

@@ -237,6 +237,7 @@ impl Run {
     }
 
     pub(crate) fn go(mut self) -> Ran {
+        let kept = crate::support::secrets::of(&self.command);
         let mut child = self
             .command
             .stdin(Stdio::piped())
@@ -250,6 +251,7 @@ impl Run {
         let feed = std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &input).is_ok());
         let out = child.wait_with_output().unwrap();
         let _fed = feed.join();
+        crate::support::secrets::check(&self.command, &kept, &[&out.stdout, &out.stderr]);
         Ran {
             code: out.status.code().unwrap_or(-1),
             out: String::from_utf8(out.stdout).expect("stdout is text"),
@@ -336,13 +338,23 @@ fn dedent(text: &str) -> String {
     out
 }
 
-/// Replaces what differs from run to run and what other tests pin: the folder, and runs of 64 or 16
-/// hex digits.
+/// Whether a text begins with the time of this run, in RFC 3339: fixed times are of 1970.
+fn begins_with_now(text: &str) -> bool {
+    const FORM: &[u8] = b"20dd-dd-ddTdd:dd:ddZ";
+    text.len() >= FORM.len()
+        && FORM.iter().zip(text.bytes()).all(|(f, b)| if *f == b'd' { b.is_ascii_digit() } else { *f == b })
+}
+
+/// Replaces what differs from run to run and what other tests pin: the folder, the time, and runs of 64
+/// or 16 hex digits.
 fn filtered(text: &str, dir: &Path) -> String {
     let mut text = text.replace(&*dir.to_string_lossy(), "DIR");
     // The folder behind a link, as on systems whose temporary folder is one.
     if let Ok(real) = dir.canonicalize() {
         text = text.replace(&*real.to_string_lossy(), "DIR");
+    }
+    while let Some((at, _)) = text.char_indices().find(|(at, _)| begins_with_now(&text[*at..])) {
+        text.replace_range(at..at + 20, "<now>");
     }
     let mut out = String::new();
     let mut run = String::new();

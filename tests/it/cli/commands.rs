@@ -16,6 +16,8 @@ fn build_puts_the_next_version_into_the_local_store() {
         | contract, 2 files: written (331 B)
         | facts: written (2 B)
         | facts: written (850 B)
+        | publish record: already there
+        | publish record: written (304 B)
         | weights model.onnx: written (346 B)
     "#,
     );
@@ -45,6 +47,8 @@ fn build_puts_the_next_version_into_the_local_store() {
         | configuration: written (502 B)
         | facts: already there
         | facts: already there
+        | publish record: already there
+        | publish record: written (304 B)
     "#,
     );
 }
@@ -71,6 +75,8 @@ fn build_writes_every_kind_of_destination_from_one_reading() {
         | contract, 2 files to team/scaler: written (331 B)
         | facts to team/scaler: written (2 B)
         | facts to team/scaler: written (850 B)
+        | publish record to team/scaler: already there
+        | publish record to team/scaler: written (304 B)
         | weights model.onnx to docker-archive:sub/b.tar: written (346 B)
         | weights model.onnx to oci-archive:a.tar: written (346 B)
         | weights model.onnx to oci:layout:latest: written (346 B)
@@ -330,7 +336,7 @@ fn versions_and_models_list_what_there_is() {
 #[test]
 fn inspect_shows_what_an_image_is_made_of() {
     let b = Bench::with_model();
-    b.answer("build model.onnx");
+    b.answer("build model.onnx --no-record");
     b.floe("inspect model").shows(
         r#"
         $ floe inspect model
@@ -348,6 +354,9 @@ fn inspect_shows_what_an_image_is_made_of() {
         weights   346 B  sha256:<64>  tar+gzip
         contract  331 B  sha256:<64>  tar+gzip
 
+        ATTACHED                            SIZE   DIGEST                                                                   CREATED
+        application/vnd.floe.facts.v1+json  850 B  sha256:<64>
+
         signature predict
           in   X         float32  [?, 4]  stored
           out  variable  float32  [?, 4]  stored
@@ -357,7 +366,9 @@ fn inspect_shows_what_an_image_is_made_of() {
     );
     let doc = b.json("inspect model --json");
     assert_eq!(doc["floe"], 1);
-    for key in ["digest", "model_id", "layers", "contract", "versions", "base", "labels", "annotations"] {
+    for key in
+        ["digest", "model_id", "layers", "contract", "versions", "base", "labels", "annotations", "referrers"]
+    {
         assert!(!doc[key].is_null(), "{key}: {doc:#}");
     }
     assert_eq!(doc["layers"][0]["role"], "weights");
@@ -482,7 +493,61 @@ fn schema_completions_and_man_are_text_for_tools() {
         $ floe man nope
         exit code 2
         | error: there is no command `nope`
-        | hint: the commands are build, infer, serve, models, versions, inspect, which, verify, schema, completions, man
+        | hint: the commands are build, infer, serve, models, versions, inspect, which, verify, login, logout, copy, inventory, attach, schema, completions, man
+    "#,
+    );
+}
+
+#[test]
+fn copy_and_inventory_say_what_they_did() {
+    let b = Bench::with_model();
+    b.answer("build model.onnx --no-record --alias prod");
+    b.floe("copy model oci:images").shows(
+        r#"
+        $ floe copy model oci:images
+        oci:images:v1-<16>
+        | configuration: written (497 B)
+        | layer <16>: written (331 B)
+        | layer <16>: written (346 B)
+        | model:v1-<16>: blobs 3 written (1.1 KiB)
+    "#,
+    );
+    b.floe("copy model:prod oci:images:stable").shows(
+        r#"
+        $ floe copy model:prod oci:images:stable
+        oci:images:stable
+        | configuration: already there
+        | layer <16>: already there
+        | layer <16>: already there
+        | model:prod: blobs 3 there before
+    "#,
+    );
+    b.floe("copy model oci:images").shows(
+        r#"
+        $ floe copy model oci:images
+        oci:images:v1-<16>
+        | v1-<16> was there before, with the same content
+    "#,
+    );
+    b.floe("inventory -o have.json").shows(
+        r#"
+        $ floe inventory -o have.json
+        | 2 images, 2.0 KiB of blobs
+    "#,
+    );
+    b.floe("copy model oci-archive:delta.tar --since have.json").shows(
+        r#"
+        $ floe copy model oci-archive:delta.tar --since have.json
+        oci-archive:delta.tar:v1-<16>
+        | model:v1-<16>: blobs 3 left out (1.1 KiB)
+    "#,
+    );
+    b.floe("copy oci-archive:delta.tar oci:empty").shows(
+        r#"
+        $ floe copy oci-archive:delta.tar oci:empty
+        exit code 5
+        | error: `oci-archive:delta.tar:v1-<16>`: the archive counts on 3 blobs that the destination does not have: sha256:<64>, sha256:<64>, sha256:<64>
+        | hint: copy to the place that `--since` was told of, or make the archive anew with its `floe inventory`
     "#,
     );
 }

@@ -10,8 +10,20 @@ use serde_json::Value;
 
 use super::bench::{Bench, ONNX};
 
-const COMMANDS: [&str; 9] =
-    ["build", "infer", "models", "versions", "inspect", "which", "schema", "completions", "man"];
+const COMMANDS: [&str; 12] = [
+    "build",
+    "infer",
+    "models",
+    "versions",
+    "inspect",
+    "which",
+    "copy",
+    "inventory",
+    "attach",
+    "schema",
+    "completions",
+    "man",
+];
 
 /// The examples at the end of a help.
 fn examples(help: &str) -> Vec<String> {
@@ -32,6 +44,7 @@ fn c01_examples_in_the_help_run() {
         b.write("churn/notes.txt", more);
         b.answer("build churn -q");
     }
+    b.write("report.json", "{}");
     let mut ran = 0;
     for command in std::iter::once("").chain(COMMANDS) {
         for flag in ["-h", "--help"] {
@@ -298,7 +311,12 @@ fn c11_a_dash_is_standard_input() {
 fn c12_the_store_is_where_the_environment_says() {
     let b = Bench::with_model();
     std::fs::create_dir(b.path("home")).unwrap();
-    let run = |line: &str| b.command(line).without("FLOE_STORE").env("HOME", b.path("home"));
+    let run = |line: &str| {
+        b.command(line)
+            .without("FLOE_STORE")
+            .env("HOME", b.path("home"))
+            .env("XDG_CACHE_HOME", b.path("cache"))
+    };
     let build = "build model.onnx -q";
     for (run, store) in [
         (run("build model.onnx -q --store flag").env("FLOE_STORE", b.path("variable")), "flag"),

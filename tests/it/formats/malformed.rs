@@ -247,6 +247,90 @@ fn each_gets_the_right_verdict() {
     let mut second = estimator();
     second.extend(call("os", "system", "true"));
     add("a second pickle", vec![("model.pkl", second)], Finding("second-pickle"));
+    let mut garbage = estimator();
+    garbage.extend([0; 9]);
+    add("bytes after a pickle", vec![("model.pkl", garbage)], Finding("trailing-data"));
+    // A pickle is judged that holds no model, or that breaks after it has run.
+    for name in ["model.pkl", "weights.bin", "model.onnx", "data"] {
+        let bare = call("os", "system", "true");
+        add(&format!("bare {name}"), vec![(name, bare)], Finding("code-execution"));
+    }
+    for (module, name) in [
+        ("code", "interact"),
+        ("trace", "main"),
+        ("profile", "run"),
+        ("idlelib.pyshell", "ModifiedInterpreter.runcode"),
+        ("numpy.testing._private.utils", "runstring"),
+        ("torch.hub", "load"),
+        ("pip._internal.cli.main", "main"),
+        ("numpy", "memmap"),
+    ] {
+        let bare = call(module, name, "true");
+        add(&format!("bare {module}.{name}"), vec![("model.pkl", bare)], Finding("code-execution"));
+    }
+    let mut cut = call("os", "system", "true");
+    cut.pop();
+    cut.extend(&estimator()[2..40]);
+    add("a pickle that breaks after a call", vec![("model.pkl", cut)], Finding("code-execution"));
+
+    // PyTorch's containers.
+    let evil = &call("os", "system", "true")[..];
+    let good = &b"\x80\x02ccollections\nOrderedDict\n)R."[..];
+    /// A name for people, and the entries of an archive.
+    type Packed<'a> = (&'a str, &'a [(&'a str, &'a [u8])]);
+    let archives: [Packed<'_>; 5] = [
+        ("data.pkl", &[("a/data.pkl", evil), ("a/version", b"3")]),
+        ("bytecode.pkl", &[("a/data.pkl", evil), ("a/bytecode.pkl", b"\x80\x02)."), ("a/version", b"3")]),
+        ("first folder", &[("b/data.pkl", evil), ("a/data.pkl", good), ("b/version", b"3")]),
+        ("other folder", &[("a/data.pkl", good), ("b/data.pkl", evil), ("a/version", b"3")]),
+        ("other entry", &[("a/data.pkl", good), ("a/Extra.PKL", evil), ("a/version", b"3")]),
+    ];
+    for (name, entries) in archives {
+        add(&format!("torch {name}"), vec![("model.pt", zip(entries))], Finding("code-execution"));
+    }
+    let slip = zip(&[("a/data.pkl", good), ("a/version", b"3"), ("a/../../x", b"")]);
+    add("torch zip-slip", vec![("model.pt", slip)], Finding("zip-slip"));
+    let twice = zip(&[("a/data.pkl", good), ("a/version", b"3"), ("a/data/0", b""), ("a/data/0", b"")]);
+    add("torch twice", vec![("model.pt", twice)], Finding("duplicate-entry"));
+    let magic = &b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."[..];
+    let parts: [&[u8]; 5] = [magic, b"\x80\x02M\xe9\x03.", b"\x80\x02}.", good, b"\x80\x02]."];
+    for at in 1..5 {
+        let mut parts = parts.map(<[u8]>::to_vec);
+        parts[at] = evil.to_vec();
+        add(&format!("legacy torch {at}"), vec![("model.pt", parts.concat())], Finding("code-execution"));
+    }
+
+    // Arrays.
+    let npy = |descr: &str, shape: &str, data: &[u8]| {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        [b"\x93NUMPY\x01\0", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
+    };
+    add("npy of objects", vec![("w.npy", npy("|O", "(1,)", evil))], Finding("code-execution"));
+    let npz = zip(&[("arr_0.npy", &npy("|O", "(1,)", evil))]);
+    add("npz of objects", vec![("w.npz", npz)], Finding("code-execution"));
+    add("npy that is cut", vec![("w.npy", npy("<f4", "(3,)", &[0; 11]))], Broken);
+    add("npy without a size", vec![("w.npy", npy("<f4", "(9999999999999, 9999999999999)", b""))], Broken);
+    add("npz that is cut", vec![("w.npz", zip(&[("arr_0.npy", &npy("<f4", "(3,)", &[0; 11]))]))], Broken);
+    for name in ["x_train", "labels", "X"] {
+        let entry = format!("{name}.npy");
+        let data = zip(&[(&entry, &npy("<f4", "(3,)", &[0; 12]))]);
+        add(&format!("data {name}"), vec![("data.npz", data)], Nothing);
+    }
+
+    // What is known by name only.
+    add(
+        "mleap",
+        vec![("bundle.json", b"{}".to_vec()), ("root/model.json", b"{}".to_vec())],
+        Finding("unread-serialization"),
+    );
+    add("old joblib", vec![("m.z", b"ZF0x10              x".to_vec())], Finding("unread-serialization"));
+    add("ggml", vec![("m.bin", b"tjgg\x03\0\0\0".to_vec())], Finding("unread-serialization"));
+    add("pointer weights", vec![("weights", LFS.to_vec())], Finding("lfs-pointer"));
+    for name in ["model.json", "model.txt"] {
+        add(&format!("pointer {name}"), vec![(name, LFS.to_vec())], Finding("lfs-pointer"));
+        add(&format!("empty {name}"), vec![(name, Vec::new())], Finding("empty-file"));
+    }
+
     let lambda = r#"{"module":"keras.layers","class_name":"Lambda","config":{"name":"l","function":{"class_name":"__lambda__","config":{"code":"4wEAAAA=","defaults":null,"closure":null}},"dtype":"float32"},"registered_name":null}"#;
     add("keras lambda", vec![("model.keras", keras_with(lambda))], Finding("lambda-code"));
     let foreign =

@@ -17,6 +17,7 @@ use crate::support::registry::{Entry, Switch, TestRegistry};
 
 mod chunks;
 mod conformance;
+mod flags;
 mod journal;
 mod killed;
 mod names;

@@ -285,7 +285,9 @@ fn combination(random: &mut Random) -> Vec<Switch> {
             10 => [Switch::Patch204, Switch::RangeOfChunk, Switch::Ecr201StaleRange]
                 [random.below(3) as usize]
                 .clone(),
-            11 => Switch::EveryNth { n: 5 + random.below(5) as u32, status: 503 },
+            11 => {
+                Switch::Sometimes { percent: 5 + random.below(15) as u32, seed: random.below(1 << 16) as u32 }
+            }
             12 => {
                 Switch::TooLarge { over: 700_000 + random.below(LARGE as u64), early: random.below(2) == 0 }
             }

@@ -52,6 +52,27 @@ fn short_lived_tokens_cost_a_body_only_once() {
 }
 
 #[test]
+fn tokens_that_end_early_or_soon_are_renewed_in_the_middle_of_an_upload() {
+    // They say a second and keep it; they say minutes and end after a moment; they end at once.
+    for (says, millis) in [(1, 1000), (300, 300), (0, 1000)] {
+        let registry = TestRegistry::start()
+            .with(Switch::Bearer { requests: 1000, login: None })
+            .with(Switch::TokenLife { says, millis });
+        let to = repository(&registry, "m");
+        for seed in 0..3 {
+            to.ingest(&Weights::new(bytes(seed, LARGE)), &Quiet)
+                .unwrap_or_else(|e| panic!("{says} s, {millis} ms: {e:?}"));
+            std::thread::sleep(Duration::from_millis(350));
+        }
+        let log = registry.log();
+        let vain: u64 =
+            log.iter().filter(|e| e.method == "PATCH" && e.status == 401).map(|e| e.received).sum();
+        assert!(vain <= LARGE as u64, "{says} s, {millis} ms: {vain} bytes were sent in vain");
+        assert!(log.iter().filter(|e| e.path == "/token").count() >= if says == 300 { 2 } else { 1 });
+    }
+}
+
+#[test]
 fn a_wrong_password_is_told_with_what_to_do() {
     for switch in [
         Switch::Basic { user: "ann", password: PASSWORD },

@@ -18,24 +18,38 @@ impl DebianRegistry {
     /// Starts one. Another process may take a free port before the registry does; then the next is
     /// tried.
     pub(crate) fn start() -> Self {
+        Self::start_for(None)
+    }
+
+    /// One that lets in whom a line of `htpasswd` names, and nobody else.
+    pub(crate) fn closed(line: &str) -> Self {
+        Self::start_for(Some(line))
+    }
+
+    fn start_for(users: Option<&str>) -> Self {
         for _ in 0..10 {
-            if let Some(this) = Self::attempt() {
+            if let Some(this) = Self::attempt(users) {
                 return this;
             }
         }
         panic!("docker-registry found no port");
     }
 
-    fn attempt() -> Option<Self> {
+    fn attempt(users: Option<&str>) -> Option<Self> {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("config.yml");
-        let text = format!(
+        let mut text = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage:\n  filesystem: \
              {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n  cache: {{blobdescriptor: inmemory}}\n\
              http: {{addr: {address}}}\n",
             folder.path().join("data").display()
         );
+        if let Some(users) = users {
+            let file = folder.path().join("htpasswd");
+            std::fs::write(&file, format!("{users}\n")).unwrap();
+            text.extend([format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", file.display())]);
+        }
         std::fs::write(&config, text).unwrap();
         let process = Command::new("docker-registry")
             .arg("serve")
@@ -48,7 +62,8 @@ impl DebianRegistry {
             .unwrap_or_else(|e| panic!("`docker-registry` is needed for this test: {e}"));
         let mut this = Self { address, process, _folder: folder };
         for _ in 0..400 {
-            if this.get("/v2/").is_some_and(|(status, _)| status == 200) {
+            let ready = if users.is_some() { 401 } else { 200 };
+            if this.get("/v2/").is_some_and(|(status, _)| status == ready) {
                 return Some(this);
             }
             if this.process.try_wait().unwrap().is_some() {

@@ -73,9 +73,22 @@ impl Answer {
     }
 }
 
+/// What a connection is: plain, or TLS.
+pub trait Stream: Read + Write + Send {
+    /// Says that nothing more is sent; what still comes is read for a while only.
+    fn leave(&mut self) -> io::Result<()>;
+}
+
+impl Stream for TcpStream {
+    fn leave(&mut self) -> io::Result<()> {
+        let _ = self.shutdown(Shutdown::Write);
+        self.set_read_timeout(Some(Duration::from_secs(5)))
+    }
+}
+
 /// A connection, while a handler answers a request.
 pub struct Conn {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Box<dyn Stream>>,
     /// Bytes of request bodies read for the present request.
     pub received: u64,
 }
@@ -94,6 +107,8 @@ impl Conn {
         let mut parts = first.split(' ');
         let method = parts.next().unwrap_or_default().to_owned();
         let target = parts.next().unwrap_or_default();
+        // As a client writes it that believes to speak to a proxy.
+        let target = target.strip_prefix("http://").map_or(target, |t| &t[t.find('/').unwrap_or(t.len())..]);
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let query = query
             .split('&')
@@ -170,8 +185,7 @@ impl Conn {
         }
         stream.write_all(&answer.body)?;
         if answer.linger {
-            let _ = stream.shutdown(Shutdown::Write);
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.leave()?;
             io::copy(&mut self.reader, &mut io::sink())?;
         }
         Ok(!answer.linger)
@@ -208,6 +222,15 @@ pub struct Server {
 
 impl Server {
     pub fn start(handler: Arc<dyn Handler>) -> Self {
+        Self::start_with(handler, |stream| Some(Box::new(stream)))
+    }
+
+    /// A server whose connections are wrapped; `None` ends one.
+    pub fn start_with(
+        handler: Arc<dyn Handler>,
+        wrap: impl Fn(TcpStream) -> Option<Box<dyn Stream>> + Send + Sync + 'static,
+    ) -> Self {
+        let wrap = Arc::new(wrap);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
@@ -218,9 +241,10 @@ impl Server {
                     return;
                 }
                 let Ok(stream) = stream else { continue };
-                let handler = Arc::clone(&handler);
+                let (handler, wrap) = (Arc::clone(&handler), Arc::clone(&wrap));
                 std::thread::spawn(move || {
                     let _ = stream.set_nodelay(true);
+                    let Some(stream) = wrap(stream) else { return };
                     let mut conn = Conn { reader: BufReader::with_capacity(64 << 10, stream), received: 0 };
                     while let Ok(request) = conn.request() {
                         let Ok(answer) = handler.answer(&mut conn, &request) else { return };

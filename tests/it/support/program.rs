@@ -9,12 +9,16 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use super::elf;
+use super::{elf, secrets};
 
 /// Runs a program, which has to be there.
 pub(crate) fn output(command: &mut Command) -> Output {
     let name = command.get_program().to_string_lossy().into_owned();
-    command.output().unwrap_or_else(|e| panic!("`{name}` is needed for this test: {e}"))
+    // Before it runs: a logout forgets what the check has to know.
+    let kept = secrets::of(command);
+    let out = command.output().unwrap_or_else(|e| panic!("`{name}` is needed for this test: {e}"));
+    secrets::check(command, &kept, &[&out.stdout, &out.stderr]);
+    out
 }
 
 /// Runs a program that has to succeed, and gives what it wrote to standard output.

@@ -1,5 +1,5 @@
 //! `.cbm`: `CBM1`, a size, and a flatbuffer `TModelCore` (catboost/libs/model/flatbuffers/model.fbs,
-//! features.fbs). What follows it, tables of statistics about categories, is never read.
+//! features.fbs). Of what follows it, tables of statistics about categories, only the sizes are read.
 
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::model::flat::{Flat, Table};
@@ -46,7 +46,33 @@ pub(super) fn read(source: &dyn Source, budget: u64) -> Result<Model> {
         }
     }
     info(&mut model, core)?;
+    tables(source, core, 8 + size)?;
     Ok(model)
+}
+
+/// Sees that the tables of statistics are there, which follow the core: a count, and each with its size
+/// (catboost/libs/model/static_ctr_provider.cpp, `Save`).
+fn tables(source: &dyn Source, core: Table<'_>, mut at: u64) -> Result<()> {
+    let mut names = Vec::new();
+    if let Some(parts) = core.vector(10, 4)? {
+        for i in 0..parts.length().min(2) {
+            names.push(parts.text(i, 100)?);
+        }
+    }
+    if names != ["static_provider_v1"] {
+        return Ok(());
+    }
+    let cut = || Error::new(ErrorKind::Model, "broken `.cbm`: it ends inside of its tables of categories");
+    let number = |at: u64| -> Result<u64> {
+        let mut four = [0; 4];
+        if source.read_at(at, &mut four)? < 4 { Err(cut()) } else { Ok(u64::from(u32::from_le_bytes(four))) }
+    };
+    let count = number(at)?;
+    at += 4;
+    for _ in 0..count.min(MAX_ENTRIES as u64) {
+        at += 4 + number(at)?;
+    }
+    if at > source.size() { Err(cut()) } else { Ok(()) }
 }
 
 fn features(model: &mut Model, trees: Table<'_>, kind: Kind, slot: u16, place: u16, name: u16) -> Result<()> {

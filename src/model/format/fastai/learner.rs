@@ -223,6 +223,7 @@ pub(super) fn categories(pickle: &Pickle, id: Id) -> Option<Vec<Value>> {
     let values = list(pickle, id)?;
     let mut length = 0;
     let mut found = Vec::new();
+    pickle.look(values.len())?;
     for id in values.iter().take(MAX_CLASSES) {
         let value = match pickle.node(*id) {
             Node::Bool(b) => Value::from(*b),
@@ -232,6 +233,7 @@ pub(super) fn categories(pickle: &Pickle, id: Id) -> Option<Vec<Value>> {
                 (Some(n), _) => Value::from(n),
                 (_, Some(s)) => {
                     length += s.len();
+                    pickle.copy(s.len())?;
                     Value::from(s)
                 }
                 _ => pickle.float(*id).map(Value::from)?,
@@ -247,8 +249,11 @@ pub(super) fn categories(pickle: &Pickle, id: Id) -> Option<Vec<Value>> {
 
 /// Names of columns.
 pub(super) fn names(pickle: &Pickle, id: Id) -> Option<Vec<String>> {
-    list(pickle, id)?
+    let names = list(pickle, id)?;
+    pickle.look(names.len())?;
+    names
         .iter()
+        .filter(|n| pickle.copy(pickle.str(**n).map_or(0, str::len)).is_some())
         .map(|n| pickle.str(*n).filter(|n| n.len() <= MAX_NAME).map(str::to_owned))
         .collect()
 }

@@ -12,7 +12,7 @@ mod learner;
 mod tabular;
 
 use crate::error::{Error, Kind, Result, show_bytes};
-use crate::model::format::pytorch::{container, data, legacy, limit, modules};
+use crate::model::format::pytorch::{container, data, legacy, limit, modules, others};
 use crate::model::format::{Candidate, Folder, Format, Reading};
 use crate::model::pickle::{self, Allow, Id, Limits, Node, Note, Pickle, Read};
 use crate::model::tree::Tree;
@@ -62,8 +62,12 @@ impl Format for Fastai {
             let mut read = legacy::object(&content, &limits)?;
             forgive(&mut read);
             pickle::verdict(&read, &Allow::FASTAI, &place, &mut reading);
+            legacy::verdict_around(&content, read.end, &place, &mut reading);
             limit(&read, &mut reading);
-            learner::first_version(&read.pickle, &mut reading);
+            read.pickle.ask(&mut reading, |reading| {
+                learner::first_version(&read.pickle, reading);
+                Ok(())
+            })?;
             return Ok(reading);
         }
         let archive = Archive::open(&content)?;
@@ -74,6 +78,7 @@ impl Format for Fastai {
         let mut stored = pickle::open(data.as_ref(), &limits)?;
         forgive(&mut stored.read);
         stored.verdict(&Allow::FASTAI, &place, &mut reading);
+        others(&archive, &root, &mut reading);
         limit(&stored.read, &mut reading);
         reading.fact("serialization", "zip");
         reading.fact("pickle_protocol", stored.read.protocol);
@@ -82,7 +87,10 @@ impl Format for Fastai {
             if modules::class(pickle, root).is_none() {
                 return Err(Error::new(Kind::Model, "the pickle holds no Learner"));
             }
-            learner::read(pickle, root, &mut reading);
+            pickle.ask(&mut reading, |reading| {
+                learner::read(pickle, root, reading);
+                Ok(())
+            })?;
         }
         Ok(reading)
     }

@@ -7,6 +7,8 @@
 //! Invariant: a column `<name>_na` that `FillMissing` adds is an input of the model, and none of the
 //! caller's.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::model::contract::{DType, Known, Profile, Signature, Tensor};
@@ -42,8 +44,8 @@ pub(super) fn read(pickle: &Pickle, data: Id, model: Option<Id>, reading: &mut R
     }
     let targets = of("y_names").unwrap_or_default();
     let processors = processors(pickle, data, &targets);
-    let added =
-        |name: &String| name.strip_suffix("_na").is_some_and(|c| processors.filled.iter().any(|f| f == c));
+    let filled: BTreeSet<&str> = processors.filled.iter().map(String::as_str).collect();
+    let added = |name: &String| name.strip_suffix("_na").is_some_and(|c| filled.contains(c));
     let own: Vec<&String> = all.iter().filter(|n| !added(n)).collect();
     reading.fact("fastai.categorical", own.iter().map(|n| n.as_str()).collect::<Vec<_>>());
     reading.fact("fastai.continuous", continuous.clone());
@@ -132,6 +134,9 @@ fn processors(pickle: &Pickle, data: Id, targets: &[String]) -> Processors {
                     let (Some(name), Some(values)) = (pickle.str(*name), categories(pickle, *values)) else {
                         continue;
                     };
+                    if pickle.look(targets.len()).is_none() {
+                        return Processors::default();
+                    }
                     if targets.iter().any(|t| t == name) {
                         found.vocabulary = Some(values);
                     } else {
@@ -143,6 +148,7 @@ fn processors(pickle: &Pickle, data: Id, targets: &[String]) -> Processors {
                 let adds = pickle.attr(*id, "add_col").and_then(|a| pickle.bool(a)) == Some(true);
                 let filled = pickle.attr(*id, "na_dict").and_then(|n| pickle.pairs(n)).unwrap_or(&[]);
                 let filled = filled.iter().filter(|_| adds).filter_map(|(name, _)| pickle.str(*name));
+                let filled = filled.take(MAX_COLUMNS).filter(|name| pickle.copy(name.len()).is_some());
                 found.filled.extend(filled.map(str::to_owned));
             }
             Some(("fastai.data.transforms", "Categorize")) => {

@@ -19,6 +19,8 @@ const ALIGNMENT: u64 = 32;
 const MAX_DIMS: u32 = 4;
 /// The longest text that becomes a fact; chat templates have tens of kilobytes.
 const MAX_VALUE: u64 = 64 << 10;
+/// The longest name of a setting, as the format allows it.
+const MAX_KEY: usize = u16::MAX as usize;
 /// How deep arrays may nest; no writer nests them at all.
 const MAX_NESTING: u8 = 4;
 
@@ -92,6 +94,12 @@ impl Reader<'_, '_> {
         let mut alignment = ALIGNMENT;
         for _ in 0..pairs {
             let key = self.text()?;
+            if key.len() > MAX_KEY {
+                return Err(broken(format!(
+                    "a setting has a name of {} bytes, at most {MAX_KEY} are allowed",
+                    key.len()
+                )));
+            }
             let value = self.pair(&key)?;
             match (key.as_str(), &value) {
                 ("general.alignment", Some(Value::Number(n))) => {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::error::Result;
+use crate::model::format::json;
 use crate::model::tree::{EntryKind, Tree};
 
 /// The longest configuration that is read; one with tens of thousands of labels has a megabyte.
@@ -32,7 +33,7 @@ impl Config {
 
     /// Reads an object.
     pub(super) fn parse(json: &[u8]) -> Option<Self> {
-        serde_json::from_slice(json).ok().filter(Value::is_object).map(Self)
+        json::parse(json).ok().filter(Value::is_object).map(Self)
     }
 
     /// A value.

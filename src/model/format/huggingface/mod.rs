@@ -9,6 +9,7 @@ mod config;
 mod families;
 mod relatives;
 mod tasks;
+mod vision;
 mod weights;
 
 use serde_json::Value;

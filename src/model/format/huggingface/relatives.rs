@@ -10,7 +10,7 @@ use crate::model::contract::{Known, Tensor};
 use crate::model::format::huggingface::config::Config;
 use crate::model::format::huggingface::weights;
 use crate::model::format::safetensors::read_header;
-use crate::model::format::{Candidate, MAX_ENTRIES, Reading, Severity, Weight, join};
+use crate::model::format::{Candidate, MAX_ENTRIES, Reading, Severity, Weight, join, json};
 use crate::model::tree::Tree;
 
 /// The longest list of modules that is read.
@@ -57,7 +57,7 @@ pub(super) fn sentences(tree: &Tree, folder: &[u8], reading: &mut Reading) -> Re
         Some(_) => tree.open(&path)?.read_all(MAX_MODULES)?,
         None => return Ok(()),
     };
-    let modules: Vec<Value> = serde_json::from_slice(&modules).unwrap_or_default();
+    let modules = json::parse(&modules).ok().and_then(|m| m.as_array().cloned()).unwrap_or_default();
     let field = |m: &Value, key: &str| m.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let kinds: Vec<String> = modules
         .iter()

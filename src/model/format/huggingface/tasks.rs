@@ -35,6 +35,11 @@ const HEADS: &[(&str, &str)] = &[
     ("LMHeadModel", "text-generation"),
     ("ForConditionalGeneration", "text2text-generation"),
     ("ForImageClassification", "image-classification"),
+    ("ForImageClassificationWithTeacher", "image-classification"),
+    ("ForDepthEstimation", "depth-estimation"),
+    ("ForAudioFrameClassification", ""),
+    ("ForXVector", ""),
+    ("ModelWithProjection", ""),
     ("ForObjectDetection", "object-detection"),
     ("ForSemanticSegmentation", "image-segmentation"),
     ("ForCTC", "automatic-speech-recognition"),
@@ -46,10 +51,10 @@ const HEADS: &[(&str, &str)] = &[
 ];
 
 /// What is known of a model.
-struct Maker<'m> {
-    config: &'m Config,
+pub(super) struct Maker<'m> {
+    pub(super) config: &'m Config,
     weights: Weights<'m>,
-    kind: &'m str,
+    pub(super) kind: &'m str,
     /// Numbers are of this type; `None` where the weights are not plain float32, since a caller chooses
     /// then in which type they are loaded.
     float: Option<DType>,
@@ -98,7 +103,7 @@ pub(super) fn task(config: &Config, tensors: &[Weight]) -> Task {
     Task { name, signature, warnings: maker.warnings }
 }
 
-type Sides = Option<(Vec<Tensor>, Vec<Tensor>)>;
+pub(super) type Sides = Option<(Vec<Tensor>, Vec<Tensor>)>;
 
 impl Maker<'_> {
     fn sides(&mut self, class: &str, suffix: &str) -> Sides {
@@ -114,6 +119,14 @@ impl Maker<'_> {
             "audio-spectrogram-transformer" => return self.spectrogram(suffix),
             "whisper" => return self.whisper(suffix),
             "clip" => return self.clip(class),
+            "clip_text_model" | "clip_vision_model" => return self.half_of_clip(class),
+            "vision-encoder-decoder" | "encoder-decoder" => return self.pair(class),
+            "dpt" | "depth_anything" | "glpn" if suffix == "ForDepthEstimation" => return self.depth(),
+            "dinov2_with_registers" | "dinov3_vit" | "dpt" | "siglip_vision_model" | "ijepa"
+                if suffix == "Model" =>
+            {
+                return self.pieces();
+            }
             _ => {}
         }
         if ENCODER_DECODER.contains(&kind) {
@@ -123,7 +136,7 @@ impl Maker<'_> {
     }
 
     /// A tensor of numbers.
-    fn real(&self, name: &str, shape: Shape) -> Tensor {
+    pub(super) fn real(&self, name: &str, shape: Shape) -> Tensor {
         let mut t = Tensor::new(name, self.float, Some(shape), Known::Derived);
         if self.float.is_none() {
             t.known.dtype = Known::Unknown;
@@ -276,6 +289,14 @@ impl Maker<'_> {
                 let labels = self.labels();
                 vec![self.real("logits", vec![None, labels, None, None])]
             }
+            "Model" if matches!(self.kind, "dinov2" | "beit" | "data2vec-vision" | "swin" | "swinv2") => {
+                return self.pieces();
+            }
+            "Model" if matches!(self.kind, "segformer" | "efficientnet") => return self.last_map(),
+            "Model" if matches!(self.kind, "mobilenet_v1" | "mobilenet_v2" | "mobilevit") => {
+                return self.last_map();
+            }
+            "ForImageClassificationWithTeacher" if self.kind == "deit" => return self.with_teacher(),
             "Model" if matches!(self.kind, "vit" | "deit") => {
                 let patch = config.size(&["patch_size"]).filter(|p| *p > 0);
                 let extra = if self.kind == "deit" { 2 } else { 1 };
@@ -295,8 +316,7 @@ impl Maker<'_> {
                 outputs
             }
             "Model" if matches!(self.kind, "resnet" | "regnet" | "convnext" | "convnextv2") => {
-                let sizes = config.get("hidden_sizes").and_then(|s| s.as_array());
-                let width = sizes.and_then(|s| s.last()).and_then(serde_json::Value::as_u64);
+                let width = self.last_width();
                 let pooled = if self.kind.starts_with("convnext") {
                     vec![None, width]
                 } else {
@@ -355,6 +375,24 @@ impl Maker<'_> {
             "ForSequenceClassification" => {
                 let labels = self.labels();
                 vec![self.real("logits", vec![None, labels])]
+            }
+            "ForAudioFrameClassification" => {
+                let labels = self.labels();
+                vec![self.real("logits", vec![None, None, labels])]
+            }
+            "ForXVector" => {
+                let width = config.size(&["xvector_output_dim"]);
+                ["logits", "embeddings"].map(|n| self.real(n, vec![None, width])).to_vec()
+            }
+            // An adapter gives rows of another width.
+            "Model" if config.get("add_adapter").is_none_or(|v| v.as_bool() == Some(false)) => {
+                let mut outputs = vec![self.real("last_hidden_state", vec![None, None, config.hidden()])];
+                if !matches!(self.kind, "hubert" | "sew" | "sew-d") {
+                    let sizes = config.get("conv_dim").and_then(|s| s.as_array());
+                    let width = sizes.and_then(|s| s.last()).and_then(serde_json::Value::as_u64);
+                    outputs.push(self.real("extract_features", vec![None, None, width]));
+                }
+                outputs
             }
             _ => return None,
         };
@@ -422,7 +460,7 @@ impl Maker<'_> {
 }
 
 /// Numbers of words, or which of them count.
-fn tokens(name: &str, rank: usize, optional: bool) -> Tensor {
+pub(super) fn tokens(name: &str, rank: usize, optional: bool) -> Tensor {
     let mut t = Tensor::new(name, Some(DType::Int64), Some(vec![None; rank]), Known::Derived);
     t.optional = optional;
     t

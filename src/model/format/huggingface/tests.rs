@@ -44,6 +44,52 @@ fn classes_of_text() {
 }
 
 #[test]
+fn classes_of_images_and_sound() {
+    let told = |config: &str| -> Vec<(String, Option<Vec<Option<u64>>>)> {
+        outputs(&task(config, &[])).into_iter().map(|(n, s)| (n.to_owned(), s)).collect()
+    };
+    let out = |name: &str, shape: &[Option<u64>]| (name.to_owned(), Some(shape.to_vec()));
+    assert_eq!(
+        told(r#"{"architectures":["Dinov2Model"],"model_type":"dinov2","hidden_size":8}"#),
+        [out("last_hidden_state", &[None, None, Some(8)]), out("pooler_output", &[None, Some(8)])]
+    );
+    // The one has no layer for the whole image, the other more sizes than stages.
+    assert_eq!(
+        told(r#"{"architectures":["Data2VecVisionModel"],"model_type":"data2vec-vision","hidden_size":8}"#)
+            .len(),
+        1
+    );
+    assert_eq!(
+        told(
+            r#"{"architectures":["ResNetModel"],"model_type":"resnet","hidden_sizes":[2,4,8],"depths":[1,1]}"#
+        )[1],
+        out("pooler_output", &[None, Some(4), Some(1), Some(1)])
+    );
+    assert_eq!(
+        told(
+            r#"{"architectures":["CLIPTextModelWithProjection"],"model_type":"clip_text_model","hidden_size":8,"projection_dim":4}"#
+        ),
+        [out("text_embeds", &[None, Some(4)]), out("last_hidden_state", &[None, None, Some(8)])]
+    );
+    assert_eq!(
+        told(
+            r#"{"architectures":["Wav2Vec2Model"],"model_type":"wav2vec2","hidden_size":8,"conv_dim":[3,5]}"#
+        )[1],
+        out("extract_features", &[None, None, Some(5)])
+    );
+    assert_eq!(told(r#"{"architectures":["HubertModel"],"model_type":"hubert","hidden_size":8}"#).len(), 1);
+    assert!(
+        told(r#"{"architectures":["Wav2Vec2Model"],"model_type":"wav2vec2","add_adapter":true}"#).is_empty()
+    );
+    let pair = r#"{"architectures":["VisionEncoderDecoderModel"],"model_type":"vision-encoder-decoder",
+        "encoder":{"model_type":"vit","hidden_size":8,"image_size":16},"decoder":{"model_type":"gpt2","n_embd":6,"vocab_size":9}}"#;
+    assert_eq!(
+        told(pair),
+        [out("logits", &[None, None, Some(9)]), out("encoder_last_hidden_state", &[None, None, None])]
+    );
+}
+
+#[test]
 fn what_contradicts_itself_is_not_told() {
     let t = task(
         r#"{"architectures":["BertForSequenceClassification"],"model_type":"bert","vocab_size":9}"#,

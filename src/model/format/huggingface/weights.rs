@@ -83,14 +83,14 @@ pub(super) fn read(tree: &Tree, folder: &[u8], budget: u64, reading: &mut Readin
             }
             reading.warnings.extend(saved.warnings);
             tensors.extend(saved.tensors);
-            continue;
+        } else {
+            let header = read_header(&content, left)
+                .map_err(|e| e.context(format!("reading `{}`", show_bytes(&file))))?;
+            content.check_unchanged()?;
+            left = left.saturating_sub(header.spent);
+            reading.warnings.extend(header.warnings);
+            tensors.extend(header.tensors);
         }
-        let header =
-            read_header(&content, left).map_err(|e| e.context(format!("reading `{}`", show_bytes(&file))))?;
-        content.check_unchanged()?;
-        left = left.saturating_sub(header.spent);
-        reading.warnings.extend(header.warnings);
-        tensors.extend(header.tensors);
         if tensors.len() > MAX_ENTRIES {
             tensors.truncate(MAX_ENTRIES);
             reading.warnings.push(format!("only the first {MAX_ENTRIES} tensors are listed"));

@@ -109,8 +109,13 @@ fn judge(class: &str, value: &Value, place: &str, told: &mut BTreeSet<String>, r
         return;
     }
     let Some(module) = value.get("module") else {
-        // Before Keras 3 a class of the author's own is registered under a package's name.
-        if class.contains('>') && config.is_some() {
+        // Before Keras 3 a class of the author's own is registered under a package's name, or it is a
+        // model that records its graph, of which Keras itself has only these.
+        let graph = config
+            .is_some_and(|c| ["layers", "input_layers", "output_layers"].iter().all(|k| c.get(k).is_some()));
+        let own = graph
+            && !matches!(class, "Functional" | "Model" | "Sequential" | "Container" | "Network" | "Graph");
+        if config.is_some() && (class.contains('>') || own) {
             find(
                 Severity::Warning,
                 "foreign-module",
@@ -251,6 +256,9 @@ mod tests {
             warning
         );
         assert_eq!(found(r#"{"class_name":"Pack>Mine","config":{}}"#), warning);
+        let graph = r#""config":{"layers":[],"input_layers":[],"output_layers":[]}"#;
+        assert_eq!(found(&format!(r#"{{"class_name":"Mine",{graph}}}"#)), warning);
+        assert_eq!(found(&format!(r#"{{"class_name":"Functional",{graph}}}"#)), vec![]);
         assert_eq!(found(r#"{"class_name":"Dense","config":{"units":3}}"#), vec![]);
         assert_eq!(
             found(r#"{"class_name":"Lambda","config":{"function":["4wE="],"function_type":"lambda"}}"#),

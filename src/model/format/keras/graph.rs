@@ -7,7 +7,7 @@
 //! Invariants: no call is followed twice for one model, models inside models go through the limits of
 //! [`Ctx`], and a connection to what is not there is a tensor of which nothing is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -62,7 +62,10 @@ fn is_graph(layer: &Layer<'_>) -> bool {
 pub(super) fn call(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Vec<Spec> {
     let inputs = args.inputs();
     if layer.class == "Sequential" {
-        return inputs.into_iter().next().map(|x| vec![chain(ctx, layer, x).spec]).unwrap_or_default();
+        let Some(x) = inputs.into_iter().next() else { return Vec::new() };
+        let own = sequential_input(ctx, layer).and_then(|port| port.spec.shape);
+        let same = own.is_some() && own == x.shape;
+        return vec![chain(ctx, layer, x, same).spec];
     }
     graph(ctx, layer, Some(&inputs)).outputs.into_iter().map(|p| p.spec).collect()
 }
@@ -74,7 +77,7 @@ pub(super) fn model(ctx: &Ctx, layer: &Layer<'_>) -> Option<Model> {
             return merged(ctx, layer, merge);
         }
         let input = sequential_input(ctx, layer)?;
-        let output = chain(ctx, layer, input.spec.clone());
+        let output = chain(ctx, layer, input.spec.clone(), true);
         return Some(Model { inputs: vec![input], outputs: vec![output] });
     }
     is_model(layer).then(|| graph(ctx, layer, None)).filter(|m| !m.inputs.is_empty() && !m.outputs.is_empty())
@@ -86,8 +89,10 @@ fn chained<'a>(layer: &Layer<'a>) -> Vec<Layer<'a>> {
     items.into_iter().flatten().take(MAX_ENTRIES).filter_map(Layer::of).collect()
 }
 
-fn chain(ctx: &Ctx, layer: &Layer<'_>, input: Spec) -> Port {
+/// Goes through a chain; `same` is whether it is called with what it was made for.
+fn chain(ctx: &Ctx, layer: &Layer<'_>, input: Spec, same: bool) -> Port {
     let items = chained(layer);
+    ctx.pay(items.len());
     let mut spec = input;
     let mut derived = false;
     for (i, item) in items.iter().enumerate() {
@@ -99,8 +104,8 @@ fn chain(ctx: &Ctx, layer: &Layer<'_>, input: Spec) -> Port {
         let mut out = layers::apply(ctx, item, &Args::one(spec)).into_iter();
         spec = out.next().filter(|_| out.next().is_none()).unwrap_or_default();
         // What the next layer was built for is what this one gives.
-        if spec.shape.is_none()
-            && ctx.keras >= 3
+        if same
+            && spec.shape.is_none()
             && let Some(next) = items.get(i + 1)
         {
             spec.shape = next.built_for().map(free_batch);
@@ -130,7 +135,7 @@ fn merged(ctx: &Ctx, layer: &Layer<'_>, merge: &Layer<'_>) -> Option<Model> {
     }
     let args = Args { args: vec![Arg::List(args)], kwargs: BTreeMap::new() };
     let first = layers::apply(ctx, merge, &args).into_iter().next().unwrap_or_default();
-    Some(Model { inputs, outputs: vec![chain(ctx, layer, first)] })
+    Some(Model { inputs, outputs: vec![chain(ctx, layer, first, true)] })
 }
 
 /// A shape as it was met once, whose batch says nothing.
@@ -234,6 +239,7 @@ fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<&[Spec]>) -> Model {
         .take(MAX_ENTRIES)
         .filter_map(Layer::of)
         .collect();
+    ctx.pay(items.len());
     let by_name = items.iter().enumerate().map(|(i, l)| (l.name, i)).collect();
     let mut g =
         Graph { layers: items, by_name, told: BTreeMap::new(), known: BTreeMap::new(), keras: ctx.keras };
@@ -255,6 +261,7 @@ fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<&[Spec]>) -> Model {
     }
     g.follow(ctx, given.is_none() || same);
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    let mut taken = BTreeSet::new();
     let mut outputs: Vec<Port> = Vec::new();
     for (key, reference) in references(layer.config.get("output_layers")) {
         let Some(tensor) = g.key(reference) else { continue };
@@ -262,7 +269,7 @@ fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<&[Spec]>) -> Model {
         let plain = key.unwrap_or(own);
         // Two outputs of one layer get numbers, as Keras 2 counts them.
         let mut name = plain.clone();
-        while outputs.iter().any(|o| o.name == name) {
+        while !taken.insert(name.clone()) {
             let count = names.entry(plain.clone()).or_insert(0);
             *count += 1;
             name = format!("{plain}_{count}");
@@ -375,7 +382,10 @@ impl<'a> Graph<'a> {
                 if ctx.exhausted() || !(last || self.ready(call, 0)) {
                     return true;
                 }
-                let args = self.arguments(call);
+                let mut args = self.arguments(call);
+                if trust {
+                    self.build_shape(i, &mut args);
+                }
                 let out = layers::apply(ctx, &self.layers[i], &args);
                 self.known.insert((i, n), out);
                 false
@@ -383,6 +393,19 @@ impl<'a> Graph<'a> {
             if waiting.is_empty() || waiting.len() == before {
                 break;
             }
+        }
+    }
+
+    /// Where nothing is known of the one tensor of a layer's only call, its shape is the one that the
+    /// layer was built for.
+    fn build_shape(&self, at: usize, args: &mut Args<'_>) {
+        let layer = &self.layers[at];
+        let calls = layer.raw.get("inbound_nodes").and_then(Value::as_array).map_or(0, Vec::len);
+        if let [Arg::Tensor(spec)] = args.args.as_mut_slice()
+            && spec.shape.is_none()
+            && calls == 1
+        {
+            spec.shape = layer.built_for().map(free_batch);
         }
     }
 
@@ -539,4 +562,28 @@ pub(super) fn float_of_inputs(value: &Value) -> Option<DType> {
         }
     }
     found
+}
+
+/// The dtype of floats that Keras 3 has where nothing else is told: what it begins with, unless the
+/// inputs and layers only know other floats, which is how a model looks whose author changed it.
+pub(super) fn default_float(value: &Value) -> Option<DType> {
+    let mut todo = vec![value];
+    let mut others = false;
+    while let Some(value) = todo.pop() {
+        // Tensors are written as objects with a class too.
+        if let Some(layer) = Layer::of(value).filter(|l| !l.class.starts_with("__"))
+            && let Some(policy) = layer.get("dtype").and_then(config::policy)
+        {
+            if policy.variable == DType::Float32 {
+                return Some(DType::Float32);
+            }
+            others |= layers::is_float(policy.variable) && layer.class != "InputLayer";
+        }
+        match value {
+            Value::Array(items) => todo.extend(items),
+            Value::Object(o) => todo.extend(o.values()),
+            _ => {}
+        }
+    }
+    (!others).then_some(DType::Float32)
 }

@@ -404,7 +404,11 @@ fn context(value: &Value, reading: &Reading) -> Ctx {
         let first = first.filter(|d| layers::is_float(*d))?;
         all.all(|d| d == Some(first.name())).then_some(first)
     };
-    let floatx = of_weights().or_else(|| graph::float_of_inputs(value)).or(Some(DType::Float32));
+    let floatx = if keras >= 3 {
+        graph::default_float(value)
+    } else {
+        of_weights().or_else(|| graph::float_of_inputs(value)).or(Some(DType::Float32))
+    };
     let images_cast = keras >= 3 || keras == 2 && number(1) >= Some(9);
     let early =
         keras < 2 || keras == 2 && number(1) < Some(2) && version.is_some_and(|v| !v.ends_with("-tf"));

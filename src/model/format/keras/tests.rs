@@ -201,3 +201,17 @@ fn c60_flipped_bits_break_nothing_but_the_model() {
         }
     }
 }
+
+#[test]
+fn outputs_of_one_layer_have_names_of_their_own() {
+    let outputs = vec![r#"["x", 0, 0]"#; 20_000].join(", ");
+    let reading = json(&format!(
+        r#"{{"class_name": "Functional", "config": {{"layers": [{{"class_name": "InputLayer", "name": "x",
+        "config": {{"name": "x", "batch_shape": [null, 2]}}, "inbound_nodes": []}}],
+        "input_layers": [["x", 0, 0]], "output_layers": [{outputs}]}}}}"#
+    ));
+    let contract = reading.contract.unwrap();
+    let names: std::collections::BTreeSet<&str> =
+        contract.signatures[0].outputs.iter().map(|o| o.name.as_str()).collect();
+    assert_eq!(names.len(), 20_000);
+}

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
-use crate::model::format::{MAX_ENTRIES, MAX_TEXT};
+use crate::model::format::{MAX_ENTRIES, MAX_TEXT, json};
 use crate::model::pb::Source;
 use crate::model::pull::Stream;
 
@@ -136,27 +136,43 @@ pub(super) fn read(source: &dyn Source, budget: u64) -> Result<Header> {
             return Err(broken(format_args!("the trees claim {all} bytes, {} are left", s.rest())));
         }
         s.jump(all)?;
-        tail(&mut s, &mut header);
+        tail(&mut s, &mut header)?;
     }
     Ok(header)
 }
 
-/// What follows the trees: nothing there is needed, so that nothing there can fail.
-fn tail(s: &mut Stream<'_>, header: &mut Header) {
-    let n = usize::try_from(s.rest()).unwrap_or(MAX_TAIL).min(MAX_TAIL);
-    let Ok(bytes) = s.bytes(n) else { return };
+/// What follows the trees: nothing there is needed, but what is cut off there was not saved so.
+fn tail(s: &mut Stream<'_>, header: &mut Header) -> Result<()> {
+    let rest = usize::try_from(s.rest()).unwrap_or(usize::MAX);
+    let Ok(bytes) = s.bytes(rest.min(MAX_TAIL)) else { return Ok(()) };
     let text = String::from_utf8_lossy(&bytes);
+    let cut = |what| Err(broken(format_args!("the text is cut off: it has no `{what}`")));
     if !text.trim_start().starts_with("end of trees") {
-        return;
+        let marked = matches!(header.version.as_deref(), Some("v3" | "v4"));
+        return if marked { cut("end of trees") } else { Ok(()) };
+    }
+    // A line by line search, since values may hold any text.
+    let has = |line: &str| text.lines().any(|l| l.trim_end() == line);
+    if rest <= MAX_TAIL && has("parameters:") && !has("end of parameters") {
+        return cut("end of parameters");
+    }
+    const CATEGORIES: &str = "pandas_categorical:";
+    let last = text.lines().next_back().filter(|l| !l.is_empty()).unwrap_or_default();
+    if rest <= MAX_TAIL && last.starts_with("pandas_") && last.len() < CATEGORIES.len() {
+        return cut(CATEGORIES);
     }
     for line in text.lines() {
         if let Some(boosting) = line.strip_prefix("[boosting: ").and_then(|r| r.strip_suffix(']')) {
             header.boosting = Some(boosting.to_owned());
         }
-        if let Some(categories) = line.strip_prefix("pandas_categorical:") {
-            header.pandas_categorical = serde_json::from_str(categories).ok();
+        if let Some(categories) = line.strip_prefix(CATEGORIES) {
+            header.pandas_categorical = json::parse(categories.as_bytes()).ok();
+            if header.pandas_categorical.is_none() && rest <= MAX_TAIL {
+                return Err(broken("the list of categories is cut off"));
+            }
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -165,7 +181,7 @@ mod tests {
 
     const GOOD: &str = "tree\nversion=v4\nnum_class=1\nmax_feature_idx=1\nobjective=binary sigmoid:1\n\
         feature_names=a b\nfeature_infos=[0:1] 1:2\ntree_sizes=4 3\n\nTREETREend of trees\n\n\
-        parameters:\n[boosting: dart]\n\npandas_categorical:[[\"x\"]]\n";
+        parameters:\n[boosting: dart]\nend of parameters\n\npandas_categorical:[[\"x\"]]\n";
 
     fn get(text: &str) -> Result<Header> {
         read(&text.as_bytes(), 1 << 20)

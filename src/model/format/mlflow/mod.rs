@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::{Contract, Known, Signature};
 use crate::model::format::{
-    Candidate, Folder, Format, MAX_TEXT, Reading, Role, Severity, file_name, join, yaml,
+    Candidate, Folder, Format, MAX_TEXT, Reading, Role, Severity, file_name, join, json, yaml,
 };
 use crate::model::tree::{Tree, join_lexically};
 
@@ -181,7 +181,7 @@ fn signature(model: &Map<String, Value>, reading: &mut Reading) -> Result<Option
     let Some(Value::Object(stored)) = model.get("signature") else { return Ok(None) };
     // Parameters of a call beside its data, each with a default.
     if let Some(params) = text(stored, "params") {
-        match serde_json::from_str::<Value>(params) {
+        match json::parse(params.as_bytes()) {
             Ok(Value::Array(list)) => {
                 reading.fact("mlflow.params", list.into_iter().take(MAX_TOLD).collect::<Vec<_>>());
             }
@@ -288,7 +288,7 @@ fn example(tree: &Tree, folder: &[u8], model: &Map<String, Value>, reading: &mut
     let Some(path) = join_lexically(b"", path.as_bytes()) else { return };
     let Ok(content) = tree.open(&join(folder, &path)) else { return };
     let Ok(bytes) = content.read_all(MAX_EXAMPLE) else { return };
-    let Ok(value) = serde_json::from_slice::<Value>(&bytes) else { return };
+    let Ok(value) = json::parse(&bytes) else { return };
     let value = value.get("dataframe_split").unwrap_or(&value);
     let Some(columns) = value.get("columns").and_then(Value::as_array) else { return };
     let names: Vec<&str> = columns.iter().filter_map(Value::as_str).take(MAX_TOLD).collect();

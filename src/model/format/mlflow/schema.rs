@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::{DType, Encoding, Known, Provenance, Tensor};
-use crate::model::format::{MAX_ENTRIES, MAX_RANK, MAX_TEXT};
+use crate::model::format::{MAX_ENTRIES, MAX_RANK, MAX_TEXT, json};
 
 /// How deep lists, maps and records may be in each other.
 const MAX_DEPTH: usize = 32;
@@ -18,7 +18,7 @@ const MAX_NATIVE: usize = 1000;
 /// Reads one side of a signature.
 pub(super) fn read(text: &str, side: &str) -> Result<Vec<Tensor>> {
     let wrong = |why: &str| Error::new(Kind::Model, format!("the signature's {side}s {why}"));
-    let list: Value = serde_json::from_str(text).map_err(|e| wrong(&format!("are not JSON: {e}")))?;
+    let list = json::parse(text.as_bytes()).map_err(|e| wrong(&format!("cannot be read: {e}")))?;
     let Value::Array(list) = list else { return Err(wrong("are no list")) };
     if list.len() > MAX_ENTRIES {
         return Err(wrong(&format!("are more than {MAX_ENTRIES}")));

@@ -17,6 +17,8 @@ pub(super) const NAMES: &[&str] = &[
     "SequenceLast",
     "SliceChannel",
     "SwapAxis",
+    "_contrib_arange_like",
+    "_contrib_box_iou",
     "_full",
     "_linalg_gemm2",
     "_ones",
@@ -33,11 +35,15 @@ pub(super) const NAMES: &[&str] = &[
     "broadcast_like",
     "broadcast_to",
     "depth_to_space",
+    "diag",
     "dot",
     "expand_dims",
+    "gather_nd",
+    "khatri_rao",
     "max",
     "mean",
     "min",
+    "moments",
     "nanprod",
     "nansum",
     "norm",
@@ -93,6 +99,32 @@ pub(super) fn apply(step: &mut Step<'_>) -> Result<()> {
         "repeat" => repeat(step),
         "Pad" => pad(step),
         "take" => take(step),
+        "gather_nd" => gather(step),
+        "diag" => diagonal(step),
+        "khatri_rao" => {
+            let parts: Option<Vec<Shape>> = (0..step.inputs()).map(|i| step.input(i)).collect();
+            let two = parts.filter(|p| p.iter().all(|s| s.len() == 2));
+            let Some(two) = two else { return Ok(()) };
+            let rows: Vec<Option<u64>> = two.iter().map(|s| s[0]).collect();
+            step.set_output(0, vec![product(&rows), two.iter().find_map(|s| s[1])])
+        }
+        "moments" => moments(step),
+        "_contrib_box_iou" => match (step.input(0), step.input(1)) {
+            (Some(mut a), Some(b)) if !a.is_empty() && !b.is_empty() => {
+                a.pop();
+                a.extend(&b[..b.len() - 1]);
+                step.set_output(0, a)
+            }
+            _ => Ok(()),
+        },
+        "_contrib_arange_like" => match (step.input(0), step.node.int("axis")) {
+            (Some(data), Some(a)) => match axis(a, data.len()) {
+                Some(at) => step.set_output(0, vec![data[at]]),
+                None => Ok(()),
+            },
+            (Some(data), None) if step.node.text("axis").is_none() => step.set_output(0, data),
+            _ => Ok(()),
+        },
         "one_hot" => one_hot(step),
         "topk" => topk(step),
         "sort" | "argsort" => match step.node.text("axis") {
@@ -239,7 +271,8 @@ fn fold(data: &[Option<u64>], spec: &[i64]) -> Option<Shape> {
     Some(out)
 }
 
-fn transpose(step: &mut Step<'_>) -> Result<()> {
+/// The rule of `transpose`.
+pub(super) fn transpose(step: &mut Step<'_>) -> Result<()> {
     let axes = step.node.ints("axes").unwrap_or_default();
     let order = |rank: usize| -> Option<Vec<usize>> {
         if axes.is_empty() {
@@ -265,7 +298,8 @@ fn transpose(step: &mut Step<'_>) -> Result<()> {
     Ok(())
 }
 
-fn swap(step: &mut Step<'_>) -> Result<()> {
+/// The rule of `SwapAxis`.
+pub(super) fn swap(step: &mut Step<'_>) -> Result<()> {
     let (a, b) = (step.node.int("dim1").unwrap_or(0), step.node.int("dim2").unwrap_or(0));
     let swapped = |mut s: Shape| {
         let (a, b) = (axis(a, s.len())?, axis(b, s.len())?);
@@ -281,7 +315,8 @@ fn swap(step: &mut Step<'_>) -> Result<()> {
     }
 }
 
-fn expand(step: &mut Step<'_>) -> Result<()> {
+/// The rule of `expand_dims`.
+pub(super) fn expand(step: &mut Step<'_>) -> Result<()> {
     let Some(position) = step.node.int("axis") else { return Ok(()) };
     if let Some(mut data) = step.input(0)
         && let Some(at) = axis(position, data.len() + 1)
@@ -480,6 +515,60 @@ fn take(step: &mut Step<'_>) -> Result<()> {
     out.extend(index);
     out.extend(&data[at + 1..]);
     if out.len() > MAX_RANK { Ok(()) } else { step.set_output(0, out) }
+}
+
+/// The first dimension of the indices counts along which dimensions of the data they go.
+fn gather(step: &mut Step<'_>) -> Result<()> {
+    let (Some(data), Some(index)) = (step.input(0), step.input(1)) else { return Ok(()) };
+    let Some(deep) = index.first().copied().flatten().and_then(|n| usize::try_from(n).ok()) else {
+        return Ok(());
+    };
+    let Some(rest) = data.get(deep..) else { return Ok(()) };
+    let mut out = index[1..].to_vec();
+    out.extend(rest);
+    if out.is_empty() || out.len() > MAX_RANK { Ok(()) } else { step.set_output(0, out) }
+}
+
+fn diagonal(step: &mut Step<'_>) -> Result<()> {
+    let Some(data) = step.input(0) else { return Ok(()) };
+    let k = step.node.int("k").unwrap_or(0);
+    if let [n] = data.as_slice() {
+        let side = n.and_then(|n| n.checked_add(k.unsigned_abs()));
+        return step.set_output(0, vec![side, side]);
+    }
+    let at = |key: &str, default: i64| axis(step.node.int(key).unwrap_or(default), data.len());
+    let (Some(a), Some(b)) = (at("axis1", 0), at("axis2", 1)) else { return Ok(()) };
+    let length = data[a].zip(data[b]).and_then(|(rows, columns)| {
+        let (rows, columns) = (i64::try_from(rows).ok()?, i64::try_from(columns).ok()?);
+        let left = if k < 0 { (rows.checked_add(k)?, columns) } else { (rows, columns.checked_sub(k)?) };
+        u64::try_from(left.0.min(left.1)).ok()
+    });
+    let mut out: Shape = (0..data.len()).filter(|d| *d != a && *d != b).map(|d| data[d]).collect();
+    out.push(length);
+    step.set_output(0, out)
+}
+
+fn moments(step: &mut Step<'_>) -> Result<()> {
+    let (Some(data), Some(keep)) = (step.input(0), step.node.flag("keepdims", false)) else { return Ok(()) };
+    let Some(axes) = step.node.ints("axes").filter(|a| !a.is_empty()) else { return Ok(()) };
+    let Some(axes) = axes.iter().map(|a| axis(*a, data.len())).collect::<Option<Vec<_>>>() else {
+        return Ok(());
+    };
+    let mut out: Shape = Vec::new();
+    for (d, n) in data.iter().enumerate() {
+        match axes.contains(&d) {
+            false => out.push(*n),
+            true if keep => out.push(Some(1)),
+            true => {}
+        }
+    }
+    if out.is_empty() {
+        out.push(Some(1));
+    }
+    for k in step.used() {
+        step.set_output(k, out.clone())?;
+    }
+    Ok(())
 }
 
 fn one_hot(step: &mut Step<'_>) -> Result<()> {

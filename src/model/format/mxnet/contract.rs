@@ -159,6 +159,7 @@ fn is_weight_slot(op: &str, slot: usize) -> bool {
         | "Convolution_v1"
         | "Deconvolution"
         | "Embedding"
+        | "_contrib_SparseEmbedding"
         | "BatchNorm"
         | "BatchNorm_v1"
         | "CuDNNBatchNorm"
@@ -168,6 +169,7 @@ fn is_weight_slot(op: &str, slot: usize) -> bool {
         | "GroupNorm"
         | "LeakyReLU" => slot >= 1,
         "RNN" => slot == 1,
+        "_contrib_DeformableConvolution" => slot >= 2,
         "IdentityAttachKLSparseReg" => slot == 1,
         "_rnn_param_concat" => true,
         _ => false,
@@ -233,6 +235,13 @@ fn output_name(node: &Node, output: usize, widest: usize) -> (String, Known) {
         "_contrib_MultiBoxTarget" => &["loc_target", "loc_mask", "cls_target"],
         "_contrib_Proposal" | "_contrib_MultiProposal" => &["output", "score"],
         "L2Normalization" => &["output", "norm"],
+        "_npi_concatenate" | "_npi_dstack" | "_npi_hstack" | "_npi_matmul" => &["out"],
+        "_npi_std" => &["std", "mean"],
+        "_npi_var" => &["var", "mean"],
+        "_contrib_calibrate_entropy" => &["threshold", "divergence"],
+        "_contrib_hawkesll" => &["output", "out_state"],
+        "_contrib_quantize_asym" => &["output", "scale", "shift"],
+        op if op.starts_with("_contrib_quantized_") => &["output", "min_output", "max_output"],
         _ => &[],
     };
     let several = match node.op.as_str() {
@@ -249,9 +258,24 @@ fn output_name(node: &Node, output: usize, widest: usize) -> (String, Known) {
         | "_contrib_requantize"
         | "_contrib_box_encode"
         | "_contrib_bipartite_matching"
+        | "_histogram"
+        | "_linalg_det"
         | "_linalg_gelqf"
         | "_linalg_syevd"
-        | "_linalg_slogdet" => true,
+        | "_linalg_slogdet"
+        | "_npi_average"
+        | "_npi_eig"
+        | "_npi_eigh"
+        | "_npi_exponential"
+        | "_npi_histogram"
+        | "_npi_hsplit"
+        | "_npi_norm"
+        | "_npi_pareto"
+        | "_npi_rayleigh"
+        | "_npi_slogdet"
+        | "_npi_split"
+        | "_npi_svd"
+        | "_npi_weibull" => true,
         "topk" => matches!(node.text("ret_typ"), Some("both" | "value")),
         _ => widest > 0,
     };

@@ -28,9 +28,11 @@ pub(super) const NAMES: &[&str] = &[
     "UpSampling",
     "_contrib_AdaptiveAvgPooling2D",
     "_contrib_BilinearResize2D",
+    "_contrib_DeformableConvolution",
     "_contrib_MultiBoxDetection",
     "_contrib_MultiBoxPrior",
     "_contrib_ROIAlign",
+    "_contrib_SparseEmbedding",
     "_contrib_SyncBatchNorm",
     "_rnn_param_concat",
 ];
@@ -39,7 +41,9 @@ pub(super) const NAMES: &[&str] = &[
 pub(super) fn apply(step: &mut Step<'_>) -> Result<()> {
     match step.node.op.as_str() {
         "FullyConnected" => fully_connected(step),
-        "Convolution" | "Convolution_v1" => convolution(step),
+        "Convolution" | "Convolution_v1" => convolution(step, 1),
+        // Between data and weight are the places to look at.
+        "_contrib_DeformableConvolution" => convolution(step, 2),
         "Deconvolution" => deconvolution(step),
         "Pooling" | "Pooling_v1" => pooling(step),
         "BatchNorm" | "BatchNorm_v1" | "CuDNNBatchNorm" | "_contrib_SyncBatchNorm" => {
@@ -49,7 +53,7 @@ pub(super) fn apply(step: &mut Step<'_>) -> Result<()> {
         "LayerNorm" => normalization(step, -1, 3),
         "GroupNorm" => step.same(0, 0),
         "LeakyReLU" => leaky(step),
-        "Embedding" => embedding(step),
+        "Embedding" | "_contrib_SparseEmbedding" => embedding(step),
         "RNN" => recurrent(step),
         "_rnn_param_concat" => flat_weights(step),
         "UpSampling" => upsampling(step),
@@ -184,7 +188,8 @@ fn channel(node: &Node, rank: usize) -> Option<usize> {
     }
 }
 
-fn convolution(step: &mut Step<'_>) -> Result<()> {
+/// The weights are the input of that number, the biases the next.
+fn convolution(step: &mut Step<'_>, weights: usize) -> Result<()> {
     let Some(w) = Window::of(step.node) else { return Ok(()) };
     let (filters, groups) = (step.node.size("num_filter"), step.node.size("num_group").unwrap_or(1));
     if groups == 0 {
@@ -200,9 +205,9 @@ fn convolution(step: &mut Step<'_>) -> Result<()> {
         weight.push(None);
         weight.extend(kernel());
     }
-    step.set_input(1, weight)?;
-    step.set_input(2, vec![filters])?;
-    let in_group = step.input(1).and_then(|s| s[w.channel]);
+    step.set_input(weights, weight)?;
+    step.set_input(weights + 1, vec![filters])?;
+    let in_group = step.input(weights).and_then(|s| s[w.channel]);
 
     let mut data: Shape = vec![None; w.rank()];
     data[w.channel] = in_group.and_then(|n| n.checked_mul(groups));
@@ -218,7 +223,7 @@ fn convolution(step: &mut Step<'_>) -> Result<()> {
     if let Some(channels) = data[w.channel].filter(|c| c.is_multiple_of(groups)) {
         let mut weight: Shape = vec![None; w.rank()];
         weight[w.channel] = Some(channels / groups);
-        step.set_input(1, weight)?;
+        step.set_input(weights, weight)?;
     }
     let (mut forward, mut backward): (Shape, Shape) = (vec![None; w.rank()], vec![None; w.rank()]);
     (forward[0], backward[0]) = (data[0], out[0]);

@@ -8,7 +8,9 @@ mod arrays;
 mod contract;
 mod cuts;
 mod dtypes;
+mod images;
 mod layers;
+mod numpy;
 mod params;
 mod rules;
 mod shapes;
@@ -23,6 +25,7 @@ use crate::model::format::{
     Candidate, File, Folder, Format, Reading, Role, Severity, Weight, file_name, join,
 };
 use crate::model::tree::{EntryKind, Tree, folder_of};
+use crate::model::zip;
 
 use params::Array;
 use shapes::Shape;
@@ -45,13 +48,20 @@ impl Format for Mxnet {
     }
 
     fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>> {
-        let (mut graphs, mut lists) = (Vec::new(), Vec::new());
+        let (mut graphs, mut lists, mut archives) = (Vec::new(), Vec::new(), Vec::new());
         for file in folder.files() {
             if is_graph(file)? {
                 graphs.push(file);
+            } else if file.name().ends_with(PARAMS) && zip::begins(file.head()?) {
+                archives.push(file.path().to_vec());
             } else if file.head()?.starts_with(&params::LIST.to_le_bytes()) && file.size() >= 24 {
                 lists.push(file.path().to_vec());
             }
+        }
+        // Beside a graph the arrays of numpy that MXNet 2 writes are its weights; alone they are anybody's.
+        if !graphs.is_empty() {
+            lists.extend(archives);
+            lists.sort();
         }
         let mut found = Vec::new();
         for graph in &graphs {
@@ -247,7 +257,7 @@ fn sidecars(tree: &Tree, folder: &[u8], reading: &mut Reading) -> BTreeMap<Strin
         ("signature.json", Some("inputs"), "data_name", "data_shape"),
     ] {
         let Some(json) = small_file(tree, &join(folder, file.as_bytes())) else { continue };
-        let Ok(json) = serde_json::from_slice::<Value>(&json) else {
+        let Ok(json) = crate::model::format::json::parse(&json) else {
             reading.warnings.push(format!("`{file}` is no JSON and was not used"));
             continue;
         };

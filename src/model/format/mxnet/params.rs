@@ -1,14 +1,18 @@
 //! `.params`: a list of arrays and their names, of which only the headers are read.
 //!
 //! The layout is that of MXNet's `NDArray::Save` and `NDArray::Load` (src/ndarray/ndarray.cc): four
-//! versions of one array, dense and sparse. It is not a pickle and runs nothing.
+//! versions of one array, dense and sparse. MXNet 2 writes an archive of numpy's arrays under the same
+//! name. It is not a pickle and runs nothing.
 //!
 //! Invariant: values are stepped over, and a count is believed only as far as bytes follow.
 
 use crate::error::{Error, Kind, Result, show_bytes};
+use crate::model::contract::DType;
 use crate::model::format::cursor::Cursor;
 use crate::model::format::{MAX_ENTRIES, MAX_RANK, MAX_TEXT};
+use crate::model::npy;
 use crate::model::pb::Source;
+use crate::model::zip;
 
 /// The number with which every list begins (`kMXAPINDArrayListMagic`).
 pub(super) const LIST: u64 = 0x112;
@@ -49,6 +53,11 @@ pub(super) struct Array {
 
 /// Reads a list; whether there are more arrays than are told comes second.
 pub(super) fn read(source: &dyn Source, budget: u64) -> Result<(Vec<Array>, bool)> {
+    let mut head = [0; 4];
+    let got = source.read_at(0, &mut head)?;
+    if zip::begins(&head[..got]) {
+        return archive(source);
+    }
     let mut c = Cursor::new(source, budget);
     if c.u64()? != LIST {
         return Err(broken("the file does not begin as a list of MXNet's arrays"));
@@ -78,11 +87,28 @@ pub(super) fn read(source: &dyn Source, budget: u64) -> Result<(Vec<Array>, bool
                 return Err(broken(format!("a name is said to have {length} bytes")));
             }
             let name = c.text(length)?;
-            let bare = name.strip_prefix("arg:").or_else(|| name.strip_prefix("aux:"));
-            a.name = bare.unwrap_or(&name).to_owned();
+            a.name = bare(&name).to_owned();
         }
     }
     Ok((arrays, false))
+}
+
+/// The arrays of numpy that MXNet 2 writes instead of a list (`npx.savez`).
+fn archive(source: &dyn Source) -> Result<(Vec<Array>, bool)> {
+    let mut all = npy::archive(&zip::Archive::open(source)?)?;
+    let more = all.len() > MAX_ENTRIES;
+    all.truncate(MAX_ENTRIES);
+    let array = |(name, header): (String, npy::Header)| Array {
+        name: bare(&name).to_owned(),
+        dtype: header.element.dtype().map(DType::name),
+        shape: Some(header.shape),
+    };
+    Ok((all.into_iter().map(array).collect(), more))
+}
+
+/// A name without what it is for.
+fn bare(name: &str) -> &str {
+    name.strip_prefix("arg:").or_else(|| name.strip_prefix("aux:")).unwrap_or(name)
 }
 
 fn broken(message: impl Into<String>) -> Error {

@@ -5,7 +5,7 @@
 //! moves and folds dimensions in `arrays.rs`.
 
 use crate::model::format::mxnet::shapes::{Result, Step};
-use crate::model::format::mxnet::{arrays, layers};
+use crate::model::format::mxnet::{arrays, cuts, images, layers, numpy};
 
 /// What an operator does with shapes and types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +26,13 @@ pub(super) enum Kind {
 
 /// The kind of an operator.
 pub(super) fn kind(op: &str) -> Kind {
-    if SAME.contains(&op) || op.ends_with("_scalar") || op.ends_with("Scalar") {
+    if let Some(name) = numpy::name(op) {
+        numpy::kind(name)
+    } else if SAME.contains(&op) || op.ends_with("_scalar") || op.ends_with("Scalar") {
         Kind::Same
     } else if ALIKE.contains(&op) {
         Kind::Alike
-    } else if layers::NAMES.contains(&op) {
+    } else if layers::NAMES.contains(&op) || images::NAMES.contains(&op) {
         Kind::Layer
     } else if arrays::NAMES.contains(&op) {
         Kind::Array
@@ -41,14 +43,27 @@ pub(super) fn kind(op: &str) -> Kind {
     }
 }
 
+/// Whether an operator of the old interface works on each element for itself.
+pub(super) fn is_elementwise(op: &str) -> bool {
+    SAME.contains(&op)
+}
+
 /// Applies the rule of an operator.
 pub(super) fn apply(step: &mut Step<'_>) -> Result<()> {
     match kind(&step.node.op) {
         Kind::Same => step.same(0, 0),
         Kind::Alike => alike(step),
         Kind::Broadcast => broadcast(step),
+        Kind::Layer if images::NAMES.contains(&step.node.op.as_str()) => images::apply(step),
         Kind::Layer => layers::apply(step),
-        Kind::Array => arrays::apply(step),
+        Kind::Array => match numpy::name(&step.node.op) {
+            Some("transpose") => arrays::transpose(step),
+            Some("swapaxes") => arrays::swap(step),
+            Some("expand_dims") => arrays::expand(step),
+            Some("stack") => cuts::stack(step),
+            Some(name) => numpy::apply(step, name),
+            None => arrays::apply(step),
+        },
         Kind::Unknown => Ok(()),
     }
 }
@@ -128,7 +143,10 @@ const SAME: &[&str] = &[
     "_contrib_box_nms",
     "_contrib_div_sqrt_dim",
     "_contrib_gradientmultiplier",
+    "_contrib_index_copy",
     "_contrib_quadratic",
+    "_contrib_round_ste",
+    "_contrib_sign_ste",
     "_copy",
     "_shuffle",
     "abs",

@@ -20,6 +20,8 @@ pub(super) type Shape = Option<contract::Shape>;
 const MAX_WALKS: usize = 12;
 /// A graph with more edges than networks have is walked once.
 const MANY: usize = 100_000;
+/// One with so many is not walked: each walk copies a shape for each edge.
+const TOO_MANY: usize = 1_000_000;
 
 /// Two rules disagree.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,7 +81,11 @@ impl<T: Clone + Default> Values<T> {
 /// Walks the graph both ways until nothing changes.
 pub(super) fn settle(symbol: &Symbol, shapes: &mut Values<Shape>) -> Result<()> {
     let edges: usize = symbol.nodes.iter().map(|n| n.inputs.len()).sum();
-    let walks = if edges > MANY { 1 } else { MAX_WALKS };
+    let walks = match edges {
+        TOO_MANY.. => 0,
+        MANY.. => 1,
+        _ => MAX_WALKS,
+    };
     for _ in 0..walks {
         let mut changed = false;
         for i in (0..symbol.nodes.len()).chain((0..symbol.nodes.len()).rev()) {

@@ -127,7 +127,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Symbol> {
         .map_err(|e| Error::new(Kind::Model, "the graph is not the JSON that it should be").because(e))?;
     let heads = file.heads.0.into_iter().map(|e| (e.0, e.1)).collect();
     let nodes = file.nodes.0.into_iter().map(RawNode::finish).collect();
-    let version = file.attrs.and_then(|a| a.mxnet_version).and_then(|v| v.1.as_u64());
+    let version = file.attrs.and_then(|a| a.mxnet_version).and_then(|v| v.1.0);
     // major * 10000 + minor * 100 + patch (include/mxnet/base.h).
     let version = version.map(|v| format!("{}.{}.{}", v / 10_000, v / 100 % 100, v % 100));
     let symbol = Symbol { nodes, heads, version };
@@ -154,7 +154,58 @@ struct File {
 
 #[derive(Deserialize)]
 struct GraphAttributes {
-    mxnet_version: Option<(IgnoredAny, serde_json::Value)>,
+    mxnet_version: Option<(IgnoredAny, Number)>,
+}
+
+/// A number, if it is one; of anything else nothing is kept.
+struct Number(Option<u64>);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_u64<E>(self, n: u64) -> std::result::Result<Number, E> {
+                Ok(Number(Some(n)))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> std::result::Result<Number, E> {
+                Ok(Number(None))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> std::result::Result<Number, E> {
+                Ok(Number(None))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> std::result::Result<Number, E> {
+                Ok(Number(None))
+            }
+
+            fn visit_str<E>(self, _: &str) -> std::result::Result<Number, E> {
+                Ok(Number(None))
+            }
+
+            fn visit_unit<E>(self) -> std::result::Result<Number, E> {
+                Ok(Number(None))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Number, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Number(None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Number, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Number(None))
+            }
+        }
+        d.deserialize_any(Any)
+    }
 }
 
 #[derive(Deserialize)]
@@ -289,6 +340,8 @@ const KEYS: &[&str] = &[
     "adj",
     "axes",
     "axis",
+    "axis1",
+    "axis2",
     "begin",
     "bidirectional",
     "block_size",
@@ -302,20 +355,26 @@ const KEYS: &[&str] = &[
     "exclude",
     "flatten",
     "global_pool",
+    "h_w",
+    "heads",
     "height",
     "hybrid",
     "indices",
     "is_ascend",
     "k",
+    "keep_ratio",
     "keepdims",
     "kernel",
+    "kernel_size",
     "layout",
     "lhs_axes",
     "lhs_begin",
     "lhs_end",
+    "max_displacement",
     "mode",
     "multi_input_mode",
     "multi_output",
+    "newshape",
     "no_bias",
     "num_args",
     "num_filter",
@@ -328,6 +387,7 @@ const KEYS: &[&str] = &[
     "output_mean_var",
     "output_size",
     "pad",
+    "pad_size",
     "pad_width",
     "pool_type",
     "pooled_size",
@@ -354,7 +414,10 @@ const KEYS: &[&str] = &[
     "state_size",
     "step",
     "stride",
+    "stride1",
+    "stride2",
     "target_shape",
+    "transform_type",
     "transpose_a",
     "transpose_b",
     "use_sequence_length",

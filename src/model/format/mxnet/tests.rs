@@ -264,3 +264,17 @@ fn names_and_epochs() {
     assert_eq!((stem_of(b"net.params"), epoch(b"net.params")), (&b"net"[..], None));
     assert_eq!(stem_of(b"my-net.params"), b"my-net");
 }
+
+#[test]
+fn a_version_that_is_no_number_is_none() {
+    let version = |version: &str| {
+        let json = format!(
+            r#"{{"nodes": [{{"op": "null", "name": "x"}}], "heads": [[0, 0]], "attrs": {{"mxnet_version": ["int", {version}]}}}}"#
+        );
+        symbol::parse(json.as_bytes()).unwrap().version
+    };
+    assert_eq!(version("10701").as_deref(), Some("1.7.1"));
+    for other in ["-1", "1.5", "true", "null", "\"x\"", "[0, [1]]", "{\"a\": {}}"] {
+        assert_eq!(version(other), None, "{other}");
+    }
+}

@@ -6,7 +6,7 @@
 //! filled, and it is marked `derived`; a rank that the file records stays as it is.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Kind, Result};
 use crate::model::contract::{DType, Encoding, Known, Tensor};
@@ -109,6 +109,8 @@ impl<'a> Caller<'a, '_> {
 /// The values of one graph; an inner graph sees those around it too.
 pub(super) struct Scope<'p, 'i> {
     known: BTreeMap<String, Val>,
+    /// The names that were looked for among the weights.
+    loaded: BTreeSet<String>,
     weights: Option<&'p BTreeMap<String, Option<Message<'i>>>>,
     outer: Option<&'p Self>,
 }
@@ -116,7 +118,12 @@ pub(super) struct Scope<'p, 'i> {
 impl<'p, 'i> Scope<'p, 'i> {
     /// The values that a graph describes.
     pub(super) fn new(graph: &'p Graph<'i>, outer: Option<&'p Self>) -> Self {
-        let mut scope = Self { known: BTreeMap::new(), weights: Some(&graph.initializers), outer };
+        let mut scope = Self {
+            known: BTreeMap::new(),
+            loaded: BTreeSet::new(),
+            weights: Some(&graph.initializers),
+            outer,
+        };
         for value in graph.inputs.iter().chain(&graph.values).chain(&graph.outputs) {
             if let Some(ty) = &value.ty {
                 scope.known.insert(value.name.clone(), Val::new(ty.clone()));
@@ -127,7 +134,7 @@ impl<'p, 'i> Scope<'p, 'i> {
 
     /// Nothing but what is set, as in a function.
     pub(super) fn empty() -> Self {
-        Self { known: BTreeMap::new(), weights: None, outer: None }
+        Self { known: BTreeMap::new(), loaded: BTreeSet::new(), weights: None, outer: None }
     }
 
     /// Sets a value that comes from outside; what the graph says of its type stays.
@@ -151,9 +158,10 @@ impl<'p, 'i> Scope<'p, 'i> {
 
     /// Reads a weight when it is used for the first time.
     fn load(&mut self, name: &str) -> Result<()> {
-        if self.get(name).is_some_and(|v| v.values.is_some()) {
+        if self.get(name).is_some_and(|v| v.values.is_some()) || self.loaded.contains(name) {
             return Ok(());
         }
+        self.loaded.insert(name.to_owned());
         let mut scope = Some(&*self);
         while let Some(s) = scope {
             if let Some(Some(weight)) = s.weights.and_then(|w| w.get(name)) {

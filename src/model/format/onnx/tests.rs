@@ -91,6 +91,43 @@ fn an_output_without_a_type_follows_from_the_graph() {
     assert_eq!((signature(&r).name.as_str(), signature(&r).known), ("predict", Known::Convention));
 }
 
+/// A graph of one node with inputs `x` (`[N, 1]`) and `c` (`[3]`) and an output without a type.
+fn one_node(op: &str, domain: &str, inputs: &[&str]) -> Reading {
+    let untyped = message(|w| w.bytes(1, b"y"));
+    read(&model(message(|w| {
+        w.message(
+            1,
+            message(|w| {
+                inputs.iter().for_each(|i| w.bytes(1, i.as_bytes()));
+                w.bytes(2, b"y");
+                w.bytes(4, op.as_bytes());
+                w.bytes(7, domain.as_bytes());
+            }),
+        );
+        w.message(11, value("x", tensor_type(7, Some(dims(&[-1, 1])))));
+        w.message(11, value("c", tensor_type(7, Some(dims(&[3])))));
+        w.message(12, untyped);
+    })))
+    .unwrap()
+}
+
+#[test]
+fn picked_places_are_as_many_as_there_are_numbers() {
+    // With `[N, 1]` as places it is one row of N, not of one.
+    let r = one_node("ArrayFeatureExtractor", "ai.onnx.ml", &["c", "x"]);
+    assert_eq!(signature(&r).outputs[0].shape, Some(vec![Some(1), None]));
+    let r = one_node("ArrayFeatureExtractor", "ai.onnx.ml", &["x", "c"]);
+    assert_eq!(signature(&r).outputs[0].shape, Some(vec![None, Some(3)]));
+}
+
+#[test]
+fn operators_of_onnx_runtime_are_known() {
+    let r = one_node("BiasGelu", "com.microsoft", &["x", "c"]);
+    assert_eq!(signature(&r).outputs[0].shape, Some(vec![None, Some(1)]));
+    let r = one_node("NoSuch", "com.microsoft", &["x", "c"]);
+    assert_eq!((signature(&r).outputs[0].dtype, signature(&r).outputs[0].shape.clone()), (None, None));
+}
+
 #[test]
 fn negative_sizes_are_told_and_taken_as_unknown() {
     let r = read(&model(message(|w| {

@@ -14,8 +14,10 @@ use std::fmt;
 const MAX_DEPTH: usize = 32;
 /// The most parameters of one method.
 const MAX_PARAMS: usize = 4096;
+/// How many bytes of heads that are none are looked at; each may reach to the end of the text.
+const MAX_WASTED: usize = 4 << 20;
 /// The most classes of one file.
-const MAX_CLASSES: usize = 10_000;
+pub(super) const MAX_CLASSES: usize = 10_000;
 
 /// A type as TorchScript writes it: `Dict[str, Tensor]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +115,8 @@ impl Class {
 pub(super) fn classes(text: &str) -> Vec<Class> {
     let mut found: Vec<Class> = Vec::new();
     let mut rest = text;
-    while !rest.is_empty() {
+    let mut wasted = 0;
+    while !rest.is_empty() && wasted <= MAX_WASTED {
         let (line, after) = split_line(rest);
         if let Some(head) = line.strip_prefix("class ") {
             if found.len() == MAX_CLASSES {
@@ -129,7 +132,11 @@ pub(super) fn classes(text: &str) -> Vec<Class> {
         } else if let (Some(class), Some(inner)) = (found.last_mut(), line.strip_prefix("  ")) {
             if inner.starts_with("def ") {
                 // The head may go on over several lines; the body follows it, deeper indented.
-                if let Some((mut method, used)) = method(&rest[2..]) {
+                let (method, looked_at) = method(&rest[2..]);
+                if method.is_none() {
+                    wasted += looked_at;
+                }
+                if let Some((mut method, used)) = method {
                     let body = rest.get(2 + used..).unwrap_or("");
                     let end = body_end(body);
                     method.body = body[..end].to_owned();
@@ -189,9 +196,15 @@ fn strings(list: &str) -> Vec<String> {
     found
 }
 
-/// A method's head, and how many bytes it took up to the end of its line.
-fn method(text: &str) -> Option<(Method, usize)> {
-    let mut tokens = Tokens::new(text.strip_prefix("def ")?);
+/// A method's head, and how many bytes it took up to the end of its line; and how many bytes were
+/// looked at.
+fn method(text: &str) -> (Option<(Method, usize)>, usize) {
+    let mut tokens = Tokens::new(text.strip_prefix("def ").unwrap_or(""));
+    let head = head(text, &mut tokens);
+    (head, tokens.at)
+}
+
+fn head(text: &str, tokens: &mut Tokens<'_>) -> Option<(Method, usize)> {
     let Token::Word(name) = tokens.next()? else { return None };
     tokens.mark('(')?;
     let mut params = Vec::new();
@@ -452,6 +465,9 @@ class Out(NamedTuple):
         assert!(classes(&deep)[0].methods.is_empty());
         let deep = format!("class A(M):\n  def f(self, x: int={}", "(".repeat(100_000));
         assert!(classes(&deep)[0].methods.is_empty());
+        // Each of these would be read to the end of the text.
+        let open = format!("class A(M):\n{}class B(M):\n", "  def f(a: T=(\n".repeat(1_000_000));
+        assert_eq!(classes(&open).len(), 1);
     }
 
     #[test]

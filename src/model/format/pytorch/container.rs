@@ -51,12 +51,18 @@ pub(crate) fn kind(archive: &Archive<'_>) -> Option<(Kind, String)> {
         return Some((Kind::OldExport, String::new()));
     }
     let entries = archive.entries();
+    // PyTorch's reader takes the folder of the first entry, whatever others there are
+    // (`PyTorchStreamReader::init`).
+    let first = entries.first().and_then(|e| e.name.split_once('/')).map(|(root, _)| format!("{root}/"));
     let below = |tail: &str| {
-        entries.iter().find_map(|e| {
-            let root = e.name.strip_suffix(tail)?;
-            let whole = root.strip_suffix('/')?;
-            (!whole.is_empty() && !whole.contains('/')).then(|| root.to_owned())
-        })
+        let roots = || {
+            entries.iter().filter_map(|e| {
+                let root = e.name.strip_suffix(tail)?;
+                let whole = root.strip_suffix('/')?;
+                (!whole.is_empty() && !whole.contains('/')).then_some(root)
+            })
+        };
+        roots().find(|r| Some(*r) == first.as_deref()).or_else(|| roots().next()).map(str::to_owned)
     };
     if let Some(root) = below("archive_format") {
         let models = format!("{root}models/");

@@ -7,20 +7,25 @@
 //! Invariants: what the graph has as a symbol or an expression is an unknown dimension with that
 //! name; an argument that is no tensor has the type of its constant and no dimensions.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
 use crate::model::contract::{Contract, DType, Known, Provenance, Shape, Signature, Tensor};
-use crate::model::format::{MAX_ENTRIES, MAX_NAME, MAX_RANK, Reading, Severity, Weight};
+use crate::model::format::pytorch::slim;
+use crate::model::format::{MAX_ENTRIES, MAX_NAME, MAX_RANK, Reading, Severity, Weight, json};
 
 /// Reads the program of a JSON document; `method` is what the archive calls it.
-pub(super) fn read(json: &[u8], method: &str, reading: &mut Reading) -> Result<()> {
-    let json = finite(json);
-    let program: Value = serde_json::from_slice(&json).map_err(|e| {
-        Error::new(Kind::Model, format!("the exported program is not JSON at line {}: {e}", e.line()))
-    })?;
+pub(super) fn read(mut json: Vec<u8>, method: &str, reading: &mut Reading) -> Result<()> {
+    finite(&mut json);
+    let slim = |names: Option<&BTreeSet<String>>| {
+        slim::read(&json, names).map_err(|e| {
+            Error::new(Kind::Model, format!("the exported program is not JSON at line {}: {e}", e.line()))
+        })
+    };
+    let program = slim(None)?;
     let module = &program["graph_module"];
-    let graph = &module["graph"];
     let (Some(inputs), Some(outputs)) =
         (module["signature"]["input_specs"].as_array(), module["signature"]["output_specs"].as_array())
     else {
@@ -36,6 +41,8 @@ pub(super) fn read(json: &[u8], method: &str, reading: &mut Reading) -> Result<(
         ));
     }
     facts(&program, reading);
+    let types = slim(Some(&named(inputs.iter().chain(outputs))))?;
+    let graph = &types["graph_module"]["graph"];
     reading.list_weights(weights(inputs, graph));
     let spec = &module["module_call_graph"][0]["signature"];
     let mut signature = Signature {
@@ -46,6 +53,7 @@ pub(super) fn read(json: &[u8], method: &str, reading: &mut Reading) -> Result<(
         outputs: Vec::new(),
     };
     let paths = input_paths(spec);
+    let mut names = BTreeSet::new();
     let user: Vec<&Value> = inputs.iter().filter_map(user_input).collect();
     for (i, arg) in user.iter().enumerate() {
         let mut tensor = argument(arg, graph, i, "input", reading);
@@ -57,12 +65,13 @@ pub(super) fn read(json: &[u8], method: &str, reading: &mut Reading) -> Result<(
             tensor.name.clone_from(named);
             tensor.known.name = Known::Stored;
         }
-        push(&mut signature.inputs, tensor);
+        push(&mut signature.inputs, &mut names, tensor);
     }
+    names.clear();
     let outputs = outputs.iter().filter_map(|o| part(o, "user_output").or(part(o, "loss_output")));
     for (i, output) in outputs.enumerate() {
         let tensor = argument(&output["arg"], graph, i, "output", reading);
-        push(&mut signature.outputs, tensor);
+        push(&mut signature.outputs, &mut names, tensor);
     }
     let keys = output_keys(spec);
     if keys.len() == signature.outputs.len() {
@@ -75,36 +84,53 @@ pub(super) fn read(json: &[u8], method: &str, reading: &mut Reading) -> Result<(
     Ok(())
 }
 
-/// The document without `Infinity` and `NaN`, which Python's `json` writes and no other reads.
-fn finite(json: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(json.len());
+/// The tensors that specs of inputs and outputs name.
+fn named<'v>(specs: impl Iterator<Item = &'v Value>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for kind in specs.filter_map(Value::as_object).flat_map(|spec| spec.values()) {
+        let arg = &kind["arg"];
+        for name in [&arg["name"], &arg["as_tensor"]["name"]] {
+            found.extend(name.as_str().map(str::to_owned));
+        }
+    }
+    found
+}
+
+/// Takes out `Infinity` and `NaN`, which Python's `json` writes and no other reads.
+fn finite(json: &mut [u8]) {
     let (mut quoted, mut escaped, mut at) = (false, false, 0);
     while let Some(byte) = json.get(at) {
         if quoted {
             quoted = escaped || *byte != b'"';
             escaped = !escaped && *byte == b'\\';
         } else if let Some(word) = FOREIGN.iter().find(|w| json[at..].starts_with(w)) {
-            out.extend_from_slice(b"null");
-            at += word.len();
+            // `NaN` is one byte too short for that, and becomes a text without anything in it.
+            let end = at + word.len();
+            json[at..end].fill(b' ');
+            if word.len() >= 4 {
+                json[at..at + 4].copy_from_slice(b"null");
+            } else {
+                json[at..at + 2].fill(b'"');
+            }
+            at = end;
             continue;
         } else {
             quoted = *byte == b'"';
         }
-        out.push(*byte);
         at += 1;
     }
-    out
 }
 
 /// Words for numbers that JSON does not have.
 const FOREIGN: &[&[u8]] = &[b"-Infinity", b"Infinity", b"NaN"];
 
 /// Adds a tensor; a name that was there before gets a number behind it.
-fn push(list: &mut Vec<Tensor>, mut tensor: Tensor) {
-    if list.iter().any(|t| t.name == tensor.name) {
+fn push(list: &mut Vec<Tensor>, names: &mut BTreeSet<String>, mut tensor: Tensor) {
+    if names.contains(&tensor.name) {
         tensor.name = format!("{}_{}", tensor.name, list.len());
         tensor.known.name = Known::Convention;
     }
+    names.insert(tensor.name.clone());
     list.push(tensor);
 }
 
@@ -121,8 +147,8 @@ fn facts(program: &Value, reading: &mut Reading) {
     if let Some(aten) = program["opset_version"]["aten"].as_u64() {
         reading.fact("opset", aten);
     }
-    let nodes = program["graph_module"]["graph"]["nodes"].as_array();
-    reading.fact("torch.export.nodes", nodes.map(Vec::len));
+    let nodes = &program["graph_module"]["graph"]["nodes"];
+    reading.fact("torch.export.nodes", nodes["count"].as_u64());
     if let Some(ranges) = program["range_constraints"].as_object() {
         let ranges: serde_json::Map<String, Value> = ranges
             .iter()
@@ -135,10 +161,10 @@ fn facts(program: &Value, reading: &mut Reading) {
             .collect();
         reading.fact("torch.export.ranges", ranges);
     }
-    if let Some(nodes) = nodes {
-        let foreign: Vec<&str> = nodes
+    if let Some(targets) = nodes["targets"].as_array() {
+        let foreign: Vec<&str> = targets
             .iter()
-            .filter_map(|n| n["target"].as_str())
+            .filter_map(Value::as_str)
             .filter_map(|t| t.strip_prefix("torch.ops."))
             .filter_map(|t| t.split('.').next())
             .filter(|ns| !NAMESPACES.contains(ns) && ns.len() <= MAX_NAME)
@@ -379,13 +405,13 @@ fn output_keys(spec: &Value) -> Vec<String> {
 
 /// A tree that is stored as JSON inside of a JSON text, with its version before it.
 fn tree(text: &Value) -> Option<Value> {
-    let mut pair: Value = serde_json::from_str(text.as_str()?).ok()?;
+    let mut pair: Value = json::parse(text.as_str()?.as_bytes()).ok()?;
     pair.get_mut(1).map(Value::take)
 }
 
 fn keys(node: &Value) -> Vec<String> {
     // The context of a dict is the list of its keys, as JSON again; of a `defaultdict` it is a pair.
-    let context: Option<Value> = node["context"].as_str().and_then(|c| serde_json::from_str(c).ok());
+    let context: Option<Value> = node["context"].as_str().and_then(|c| json::parse(c.as_bytes()).ok());
     let dict = node["type"].as_str().is_some_and(|t| t.ends_with("dict") || t.ends_with("OrderedDict"));
     let Some(Value::Array(list)) = context.filter(|_| dict) else { return Vec::new() };
     list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -431,15 +457,16 @@ mod tests {
 
     #[test]
     fn numbers_that_json_does_not_have_are_nothing() {
-        let text = br#"{"a": -Infinity, "b": [NaN, Infinity], "Inf\"inity": "NaN\\"}"#;
-        let want = br#"{"a": null, "b": [null, null], "Inf\"inity": "NaN\\"}"#;
-        assert_eq!(finite(text), want);
+        let mut text = br#"{"a": -Infinity, "b": [NaN, Infinity], "Inf\"inity": "NaN\\"}"#.to_vec();
+        let want = br#"{"a": null     , "b": ["" , null    ], "Inf\"inity": "NaN\\"}"#;
+        finite(&mut text);
+        assert_eq!(text, want);
     }
 
     #[test]
     fn a_program_without_a_signature_is_an_error() {
         for json in ["", "{}", "[]", "{\"graph_module\":{\"signature\":{\"input_specs\":1}}}"] {
-            assert!(read(json.as_bytes(), "model", &mut Reading::default()).is_err(), "{json}");
+            assert!(read(json.into(), "model", &mut Reading::default()).is_err(), "{json}");
         }
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod modules;
 mod save;
 mod script;
 pub(crate) mod sequence;
+mod slim;
 pub(crate) mod tensors;
 
 #[cfg(test)]
@@ -34,6 +35,9 @@ pub(crate) use save::{data, limit, module};
 
 /// The most bytes of JSON of an exported program.
 const MAX_PROGRAM: u64 = 32 << 20;
+/// The most pickles beside `data.pkl` that are looked into, and the longest.
+const MAX_OTHERS: usize = 32;
+const MAX_OTHER: u64 = 1 << 20;
 /// The most programs of one archive.
 const MAX_PROGRAMS: usize = 64;
 
@@ -92,10 +96,13 @@ impl Format for PyTorch {
             container::Kind::Script => {
                 let source = data(&archive, &root, budget)?;
                 let limits = Limits { bytes: budget, ..Limits::default() };
-                let read = pickle::read(source.as_ref(), 0, &limits)?;
-                save::limit(&read, &mut reading);
+                let stored = pickle::open(source.as_ref(), &limits)?;
+                // Without a `constants.pkl`, `torch.load` takes the archive for one of `torch.save`.
+                stored.verdict(&Allow::TORCH, &show_bytes(&candidate.file), &mut reading);
+                others(&archive, &root, &mut reading);
+                save::limit(&stored.read, &mut reading);
                 version(&archive, &root, &mut reading);
-                script::read(&archive, &root, &read.pickle, &mut reading)?;
+                stored.pickle().ask(&mut reading, |r| script::read(&archive, &root, stored.pickle(), r))?;
             }
             container::Kind::Export | container::Kind::OldExport => {
                 exported(&archive, &root, budget, &mut reading)?;
@@ -166,15 +173,19 @@ pub fn read_saved(source: &dyn Source, place: &str, budget: u64, reading: &mut R
     if legacy::begins(&head[..n]) {
         let read = legacy::object(source, &limits)?;
         pickle::verdict(&read, &Allow::TORCH, place, reading);
-        save::read(&read, "legacy", reading);
+        legacy::verdict_around(source, read.end, place, reading);
+        save::read(&read, "legacy", reading)?;
+        if let Some(missing) = legacy::missing(source, &read) {
+            let what = format!("the file is cut off: {missing} bytes of its storages are missing");
+            return Err(Error::new(Kind::Model, what).hint("download or copy it again"));
+        }
         return Ok(());
     }
     if head.first() == Some(&0x80) {
         let mut stored = pickle::open(source, &limits)?;
         save::forgive(&mut stored.read);
         stored.verdict(&Allow::TORCH, place, reading);
-        save::read(&stored.read, "pickle", reading);
-        return Ok(());
+        return save::read(&stored.read, "pickle", reading);
     }
     let archive = Archive::open(source)?;
     let Some((container::Kind::Save | container::Kind::Script, root)) = container::kind(&archive) else {
@@ -184,8 +195,22 @@ pub fn read_saved(source: &dyn Source, place: &str, budget: u64, reading: &mut R
     let mut stored = pickle::open(data.as_ref(), &limits)?;
     save::forgive(&mut stored.read);
     stored.verdict(&Allow::TORCH, place, reading);
-    save::read(&stored.read, "zip", reading);
-    Ok(())
+    others(&archive, &root, reading);
+    save::read(&stored.read, "zip", reading)
+}
+
+/// Looks for dangers in the pickles of an archive besides its `data.pkl`: other tools load other
+/// entries, and no clean archive has any that runs code.
+pub(crate) fn others(archive: &Archive<'_>, root: &str, reading: &mut Reading) {
+    let read = format!("{root}data.pkl");
+    let named = |e: &&zip::Entry| {
+        e.name != read && ends_in(e.name.as_bytes(), &[".pkl", ".pickle", ".joblib", ".dill"])
+    };
+    for entry in archive.entries().iter().filter(named).take(MAX_OTHERS) {
+        let Ok(bytes) = archive.read(entry, MAX_OTHER) else { continue };
+        let limits = Limits { steps: 1 << 20, nodes: 1 << 18, bytes: MAX_OTHER, ..Limits::default() };
+        pickle::dangers(&bytes, &limits, &entry.name, reading);
+    }
 }
 
 /// What a file is, as a variant and in words.
@@ -294,7 +319,7 @@ fn exported(archive: &Archive<'_>, root: &str, budget: u64, reading: &mut Readin
     programs.extend(archive.find("serialized_exported_program.json").map(|e| (e, "model")));
     for (entry, name) in programs.iter().take(MAX_PROGRAMS) {
         let json = archive.read(entry, budget.min(MAX_PROGRAM))?;
-        export::read(&json, name, reading).map_err(|e| e.context(format!("cannot read `{}`", entry.name)))?;
+        export::read(json, name, reading).map_err(|e| e.context(format!("cannot read `{}`", entry.name)))?;
     }
     if programs.len() > MAX_PROGRAMS {
         reading.warnings.push(format!("only the first {MAX_PROGRAMS} programs of the archive were read"));

@@ -36,6 +36,9 @@ pub(crate) fn is_module(pickle: &Pickle, id: Id) -> bool {
 /// The children of a module, in order, with their names.
 pub(crate) fn children(pickle: &Pickle, id: Id) -> Vec<(String, Id)> {
     let children = pickle.attr(id, "_modules").and_then(|m| pickle.pairs(m)).unwrap_or(&[]);
+    if pickle.look(children.len()).is_none() {
+        return Vec::new();
+    }
     children
         .iter()
         .take(MAX_ENTRIES)
@@ -83,6 +86,10 @@ pub(crate) fn walk(pickle: &Pickle, root: Id) -> Walk {
         for (kind, transient) in [("_parameters", &[][..]), ("_buffers", transient)] {
             let own = pickle.attr(id, kind).and_then(|p| pickle.pairs(p)).unwrap_or(&[]);
             for (name, value) in own {
+                if pickle.look(1 + transient.len()).is_none() {
+                    walk.cut = true;
+                    return walk;
+                }
                 let Some(name) = tensors::key(pickle, *name) else { continue };
                 if transient.iter().any(|t| pickle.str(*t) == Some(&name)) {
                     continue;
@@ -214,6 +221,10 @@ fn deep(pickle: &Pickle, root: Id) -> Table {
 
 /// Calls `see` with each named value of a dict or list until it says that it is enough.
 fn each(pickle: &Pickle, id: Id, mut see: impl FnMut(String, Id) -> bool) {
+    let count = pickle.pairs(id).map_or_else(|| pickle.elements(id).map_or(0, <[Id]>::len), <[_]>::len);
+    if pickle.look(count).is_none() {
+        return;
+    }
     match pickle.node(id) {
         Node::List(list) | Node::Tuple(list) => {
             for (i, value) in list.iter().enumerate() {

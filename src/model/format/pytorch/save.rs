@@ -39,12 +39,19 @@ pub(crate) fn limit(read: &Read, reading: &mut Reading) {
 }
 
 /// Reads what was saved.
-pub(crate) fn read(read: &Read, serialization: &str, reading: &mut Reading) {
+pub(crate) fn read(read: &Read, serialization: &str, reading: &mut Reading) -> Result<()> {
     let pickle = &read.pickle;
     limit(read, reading);
     reading.fact("serialization", serialization);
     reading.fact("pickle_protocol", read.protocol);
-    let Some(root) = pickle.root() else { return };
+    let Some(root) = pickle.root() else { return Ok(()) };
+    pickle.ask(reading, |reading| {
+        object(pickle, root, reading);
+        Ok(())
+    })
+}
+
+fn object(pickle: &Pickle, root: Id, reading: &mut Reading) {
     if modules::is_module(pickle, root) {
         module(pickle, root, reading);
         return;

@@ -85,7 +85,7 @@ pub(super) fn read(archive: &Archive<'_>, root: &str, pickle: &Pickle, reading: 
         front(&mut library, pickle, top, &class, method, &mut signature)?;
         signatures.push(signature);
     }
-    passed_on(&class, &mut signatures);
+    passed_on(pickle, &class, &mut signatures);
     // The method that `model(x)` calls comes first.
     signatures.sort_by_key(|s| s.name != "forward");
     if !signatures.is_empty() {
@@ -95,7 +95,7 @@ pub(super) fn read(archive: &Archive<'_>, root: &str, pickle: &Pickle, reading: 
 }
 
 /// An argument that a method hands to another method of the module has the type that it has there.
-fn passed_on(class: &Class, signatures: &mut [Signature]) {
+fn passed_on(pickle: &Pickle, class: &Class, signatures: &mut [Signature]) {
     let known: Vec<(String, Tensor)> = signatures
         .iter()
         .filter_map(|s| match s.inputs.as_slice() {
@@ -108,6 +108,9 @@ fn passed_on(class: &Class, signatures: &mut [Signature]) {
         Some((s, method))
     }) {
         for input in signature.inputs.iter_mut().filter(|i| i.dtype.is_none()) {
+            if pickle.look((method.body.len() / 8).saturating_mul(known.len() + 1)).is_none() {
+                return;
+            }
             let assigned = format!("{} = ", input.name);
             if method.body.lines().any(|l| l.trim_start().starts_with(&assigned)) {
                 continue;
@@ -174,6 +177,11 @@ fn weights(
             }
             None => None,
         };
+        let listed_names = class.iter().flat_map(|(a, b)| [a, b]).flatten().map(Vec::len).sum::<usize>();
+        // The class is looked for among its file's, and its lists are gone through for each tensor.
+        if pickle.look(code::MAX_CLASSES / 16 + listed_names).is_none() {
+            break;
+        }
         // Where the file does not list them, every tensor of a module counts as one.
         let (parameters, buffers) = class.unwrap_or_default();
         // torch 1.4 lists the parameters, and not the buffers.
@@ -184,8 +192,14 @@ fn weights(
         let state = pickle.object(id).and_then(|o| o.state).and_then(|s| pickle.pairs(s)).unwrap_or(&[]);
         let mut below = Vec::new();
         for (name, value) in state {
+            if pickle.look(1).is_none() {
+                return Ok(Vec::new());
+            }
             let Some(name) = tensors::key(pickle, *name) else { continue };
             if let Some(info) = tensors::tensor(pickle, *value) {
+                if pickle.look(listed_names).is_none() {
+                    return Ok(Vec::new());
+                }
                 if counts(&name) && prefix.len() + name.len() <= MAX_NAME * 4 {
                     found.push(info.weight(format!("{prefix}{name}")));
                 }
@@ -304,6 +318,9 @@ fn front(
     let Some(top) = top else { return Ok(()) };
     for tensor in signature.inputs.iter_mut().filter(|t| t.native_type.as_deref() == Some("Tensor")) {
         // `(layer).forward(x, )`, where `layer = self.layer` went before.
+        if pickle.look(method.body.len() / 8).is_none() {
+            return Ok(());
+        }
         let call = format!(").forward({}, )", tensor.name);
         let assigned = |line: &str| line.trim_start().starts_with(&format!("{} = ", tensor.name));
         if method.body.lines().any(assigned) {

@@ -238,10 +238,26 @@ fn storage_dtype(class: &str) -> Option<&'static str> {
     })
 }
 
+/// How many bytes an element of a storage has.
+pub(super) fn storage_item(class: &str) -> Option<u64> {
+    Some(match storage_dtype(class)? {
+        "bool" | "int8" | "uint8" | "qint8" | "quint8" => 1,
+        "float16" | "bfloat16" | "int16" => 2,
+        "float32" | "int32" | "qint32" => 4,
+        "float64" | "int64" | "complex64" => 8,
+        "complex128" => 16,
+        _ => return None,
+    })
+}
+
 /// The name of an attribute or a key, as state dicts name tensors.
 pub(crate) fn key(pickle: &Pickle, id: Id) -> Option<String> {
     match pickle.node(id) {
         Node::Int(n) => Some(n.to_string()),
-        _ => pickle.str(id).map(str::to_owned),
+        _ => {
+            let name = pickle.str(id)?;
+            pickle.copy(name.len())?;
+            Some(name.to_owned())
+        }
     }
 }

@@ -244,6 +244,17 @@ impl Model {
         self.methods.push((method, answer.into()));
     }
 
+    /// Bytes of memory that it takes, about.
+    pub(super) fn weight(&self) -> usize {
+        let text = |all: &[String]| all.iter().map(|n| n.len() + size_of::<String>()).sum::<usize>();
+        let outs = |answer: &Answer| match answer {
+            Answer::One(_) => 1,
+            Answer::Many(all) => all.len(),
+        };
+        let outs: usize = self.methods.iter().map(|(_, a)| outs(a)).sum();
+        text(&self.names) + text(&self.out_names) + self.cells.len() * 2 + outs * (size_of::<Out>() + 32)
+    }
+
     /// What a method gives.
     pub(super) fn answer(&self, method: Method) -> Option<&Answer> {
         self.methods.iter().find(|(m, _)| *m == method).map(|(_, a)| a)
@@ -267,7 +278,11 @@ impl Model {
 
     fn input(&self) -> Tensor {
         let (dtype, shape) = match self.given {
-            Given::Table(width) => (self.cell(), Some(vec![None, settled(width)])),
+            // A data frame's types are those of its columns.
+            Given::Table(width) => {
+                let cell = if self.names.is_empty() { self.cell() } else { None };
+                (cell, Some(vec![None, settled(width)]))
+            }
             Given::Texts => (Some(DType::String), Some(vec![None])),
             Given::Records => (Some(DType::Object), Some(vec![None])),
             Given::Labels(Type::Is(dtype)) => (Some(dtype), Some(vec![None])),

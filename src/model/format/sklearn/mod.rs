@@ -12,10 +12,15 @@ mod rules;
 mod skops;
 mod state;
 
+use std::cell::Cell;
+
 use crate::error::{Error, Kind, Result, show_bytes};
-use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, Severity, ends_in};
-use crate::model::pickle::{self, Allow, Array, Limits, Peek, Read};
-use crate::model::tree::Tree;
+use crate::model::contract::Contract;
+use crate::model::format::{Candidate, File, Folder, Format, Reading, Role, Severity, ends_in, join};
+use crate::model::format::{catboost, lightgbm, xgboost};
+use crate::model::pb::Source;
+use crate::model::pickle::{self, Allow, Array, Id, Limits, Peek, Read, Stored};
+use crate::model::tree::{EntryKind, Tree, folder_of};
 use crate::model::zip::{self, Archive};
 
 use rules::Rules;
@@ -59,7 +64,10 @@ impl Format for Sklearn {
         let mut found = Vec::new();
         for file in folder.files() {
             let Some((variant, what)) = recognise(file)? else { continue };
-            found.push(Candidate::in_file("sklearn", variant, file, format_args!("holds {what}")));
+            let mut candidate = Candidate::in_file("sklearn", variant, file, format_args!("holds {what}"));
+            let beside = folder.files().iter().filter(|f| pickle::is_side_file(file.name(), f.name()));
+            candidate.claims.extend(beside.map(|f| f.path().to_vec()));
+            found.push(candidate);
         }
         Ok(found)
     }
@@ -74,10 +82,14 @@ impl Format for Sklearn {
             reading.fact("sklearn.skops_version", found.version.clone());
             reading.fact("sklearn.skops_protocol", found.protocol);
             pickle::verdict(&found.read, &Allow::SKLEARN, &place, &mut reading);
-            objects(&found.read, &|_, _| None, &mut reading)?;
+            found
+                .read
+                .pickle
+                .ask(&mut reading, |reading| objects(&found.read, &|_, _| None, &|_| None, reading))?;
             return Ok(reading);
         }
-        let stored = pickle::open(&content, &Limits { bytes: budget, ..Limits::default() })?;
+        let mut stored = pickle::open(&content, &Limits { bytes: budget, ..Limits::default() })?;
+        beside(tree, candidate, &mut stored, &mut reading)?;
         let by_joblib = stored.compression.is_some()
             || stored
                 .read
@@ -88,8 +100,7 @@ impl Format for Sklearn {
         reading.fact("compression", stored.compression);
         reading.fact("pickle_protocol", stored.read.protocol);
         stored.verdict(&Allow::SKLEARN, &place, &mut reading);
-        let fetch = |array: &Array, most: u64| stored.array(array, most).ok().flatten();
-        objects(&stored.read, &fetch, &mut reading)?;
+        stored.pickle().ask(&mut reading, |reading| whole(&stored, reading))?;
         Ok(reading)
     }
 
@@ -100,6 +111,27 @@ impl Format for Sklearn {
     fn role(&self, path: &[u8]) -> Option<Role> {
         ends_in(path, &[".pkl", ".pickle", ".joblib", ".skops", ".sav", ".z", ".gz"]).then_some(Role::Weights)
     }
+}
+
+/// Puts in the arrays that joblib before 0.10 wrote into files beside the pickle.
+fn beside(tree: &Tree, candidate: &Candidate, stored: &mut Stored<'_>, reading: &mut Reading) -> Result<()> {
+    let folder = folder_of(&candidate.file);
+    let open = |name: &str| -> Result<Option<Box<dyn Source>>> {
+        let path = join(folder, name.as_bytes());
+        let is_file = tree.get(&path).is_some_and(|e| matches!(e.kind, EntryKind::File { .. }));
+        if is_file { Ok(Some(Box::new(tree.open(&path)?))) } else { Ok(None) }
+    };
+    let told = stored.beside(&open)?;
+    reading.required = told.read.iter().map(|name| join(folder, name.as_bytes())).collect();
+    if let Some((name, reason)) = told.missing.first() {
+        reading.warnings.push(format!(
+            "{} of the files that joblib wrote beside the model cannot be read, and what follows from \
+             them is unknown: `{}`: {reason}",
+            told.missing.len(),
+            show_bytes(name.as_bytes())
+        ));
+    }
+    Ok(())
 }
 
 /// What a file holds, where it is scikit-learn's.
@@ -149,9 +181,36 @@ fn of_peek(peek: &Peek) -> Option<String> {
     }
 }
 
+/// The most models of other libraries that are read in one of scikit-learn.
+const MAX_BOOSTERS: usize = 64;
+
+/// Reads the model of a pickle, and the parts of it that other formats know.
+fn whole(stored: &Stored<'_>, reading: &mut Reading) -> Result<()> {
+    let fetch = |array: &Array, most: u64| stored.array(array, most).ok().flatten();
+    let left = Cell::new(MAX_BOOSTERS);
+    let booster = |id: Id| {
+        left.set(left.get().checked_sub(1)?);
+        let mut inner = Reading::default();
+        // What is broken in there is unknown here, and no failure of the whole.
+        match stored.pickle().class(id)?.0.split('.').next()? {
+            "xgboost" => xgboost::pickled::read(stored, id, &mut inner).ok()?,
+            "lightgbm" => lightgbm::pickled::read(stored, id, &mut inner).ok()?,
+            "catboost" => catboost::read_pickled(stored, id, &mut inner).ok()?,
+            _ => return None,
+        }
+        inner.contract
+    };
+    objects(&stored.read, &fetch, &booster, reading)
+}
+
 /// Reads the model among the objects of a file.
-fn objects(read: &Read, fetch: &dyn Fn(&Array, u64) -> Option<Vec<u8>>, reading: &mut Reading) -> Result<()> {
-    let state = State { pickle: &read.pickle, fetch };
+fn objects(
+    read: &Read,
+    fetch: &dyn Fn(&Array, u64) -> Option<Vec<u8>>,
+    booster: &dyn Fn(Id) -> Option<Contract>,
+    reading: &mut Reading,
+) -> Result<()> {
+    let state = State::new(&read.pickle, fetch, booster);
     facts::packages(read, None, reading);
     let Some(top) = read.pickle.root().map(|id| state.part(id)) else {
         let limit = read.stopped.as_deref().unwrap_or("the limit");
@@ -207,8 +266,7 @@ pub(crate) fn read_bytes(bytes: &[u8]) -> Result<Reading> {
     if stored.read.pickle.root().is_none() {
         return Err(Error::new(Kind::Model, "a pickle without an end"));
     }
-    let fetch = |array: &Array, most: u64| stored.array(array, most).ok().flatten();
-    objects(&stored.read, &fetch, &mut reading)?;
+    whole(&stored, &mut reading)?;
     Ok(reading)
 }
 

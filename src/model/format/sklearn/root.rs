@@ -1,6 +1,7 @@
 //! Which object of a file is the model: the root, or the one predictor in a dict or list.
 
 use crate::error::{Error, Kind, Result, show_bytes};
+use crate::model::format::MAX_NAME;
 use crate::model::format::sklearn::answer::Method;
 use crate::model::format::sklearn::rules::Rules;
 use crate::model::format::sklearn::state::Part;
@@ -101,9 +102,9 @@ fn search<'p>(part: Part<'p>, path: &str, depth: usize, left: &mut usize, all: &
     }
     for (key, inner) in pairs {
         let key = match (key.as_text(), key.node()) {
-            (Some(text), _) => show_bytes(text.as_bytes()),
+            (Some(text), _) if text.len() <= MAX_NAME => show_bytes(text.as_bytes()),
             (None, Node::Int(n)) => n.to_string(),
-            (None, _) => "?".to_owned(),
+            _ => "?".to_owned(),
         };
         let path = if path.is_empty() { key } else { format!("{path}.{key}") };
         search(inner, &path, depth + 1, left, all);

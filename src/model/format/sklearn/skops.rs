@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::model::format::json;
+use crate::model::npy;
 use crate::model::pb::Source;
 use crate::model::pickle::{Array, ArrayData, ElementType, Id, Node, Object, Pickle, Read, Text, Use};
 use crate::model::zip::Archive;
@@ -24,6 +26,8 @@ const MAX_SCHEMA: u64 = 16 << 20;
 const MAX_VALUES: u64 = 64 << 10;
 /// What is read of a longer one: its header.
 const HEADER: u64 = 4 << 10;
+/// The longest arrays together whose values are kept; several may be one entry of the archive.
+const MAX_KEPT: u64 = 16 << 20;
 /// The most arrays that are looked at.
 const MAX_ARRAYS: usize = 20_000;
 /// The most nodes.
@@ -45,8 +49,7 @@ pub(super) fn read(source: &dyn Source) -> Result<Skops> {
     let broken = |what: String| Error::new(Kind::Model, what);
     let entry = archive.find(SCHEMA).ok_or_else(|| broken(format!("a skops archive without `{SCHEMA}`")))?;
     let text = archive.read(entry, MAX_SCHEMA)?;
-    let schema: Value = serde_json::from_slice(&text)
-        .map_err(|e| broken(format!("`{SCHEMA}` is not JSON as skops writes it: {e}")))?;
+    let schema = json::parse(&text).map_err(|e| e.context(format!("reading `{SCHEMA}` of skops")))?;
     drop(text);
     if schema.get("__loader__").is_none() {
         return Err(broken(format!("`{SCHEMA}` does not begin with an object of skops (no `__loader__`)")));
@@ -59,6 +62,7 @@ pub(super) fn read(source: &dyn Source) -> Result<Skops> {
         uses: BTreeMap::new(),
         nodes: 0,
         arrays: 0,
+        kept: 0,
         stopped: None,
     };
     let root = builder.node(&schema);
@@ -97,6 +101,7 @@ struct Builder<'a, 's> {
     uses: BTreeMap<(String, String), How>,
     nodes: usize,
     arrays: usize,
+    kept: u64,
     stopped: Option<String>,
 }
 
@@ -167,7 +172,7 @@ impl Builder<'_, '_> {
     fn read(&mut self, loader: &str, value: &Value) -> Node {
         let content = value.get("content");
         match loader {
-            "JsonNode" => json(content),
+            "JsonNode" => of_json(content),
             "DictNode" | "_DictWithDeprecatedKeysNode" | "DefaultDictNode" => {
                 let inner = if loader == "DictNode" { content } else { content.and_then(|c| c.get("main")) };
                 match inner.filter(|i| i.get("__loader__").is_some()) {
@@ -287,7 +292,10 @@ impl Builder<'_, '_> {
         }
         let entry = value.get("file").and_then(Value::as_str).and_then(|f| self.archive.find(f));
         let Some(entry) = entry else { return unknown };
-        let whole = entry.size <= MAX_VALUES;
+        let whole = entry.size <= MAX_VALUES && self.kept + entry.size <= MAX_KEPT;
+        if whole {
+            self.kept += entry.size;
+        }
         let bytes =
             if whole { self.archive.read(entry, MAX_VALUES) } else { self.archive.head(entry, HEADER) };
         match bytes.ok().and_then(|b| npy(&b, whole)) {
@@ -325,8 +333,8 @@ impl Builder<'_, '_> {
 }
 
 /// A plain value: JSON in a text.
-fn json(content: Option<&Value>) -> Node {
-    let parsed = content.and_then(Value::as_str).and_then(|text| serde_json::from_str::<Value>(text).ok());
+fn of_json(content: Option<&Value>) -> Node {
+    let parsed = content.and_then(Value::as_str).and_then(|text| json::parse(text.as_bytes()).ok());
     // NaN and the infinities, which Python's JSON has.
     parsed.as_ref().map_or_else(
         || match content.and_then(Value::as_str) {
@@ -353,34 +361,13 @@ fn plain(value: &Value) -> Node {
     }
 }
 
-/// The header of an array in numpy's own format (numpy/lib/format.py), and its bytes where all of
-/// them are at hand.
+/// An array in numpy's own format, and its bytes where all of them are at hand.
 fn npy(bytes: &[u8], whole: bool) -> Option<Array> {
-    let rest = bytes.strip_prefix(b"\x93NUMPY")?;
-    let (length, start) = match rest.first()? {
-        1 => (usize::from(u16::from_le_bytes(rest.get(2..4)?.try_into().ok()?)), 4),
-        2 | 3 => (u32::from_le_bytes(rest.get(2..6)?.try_into().ok()?) as usize, 6),
-        _ => return None,
-    };
-    let end = length.checked_add(start)?;
-    let header = std::str::from_utf8(rest.get(start..end)?).ok()?;
-    let value = |key: &str| {
-        let (_, rest) = header.split_once(&format!("'{key}':"))?;
-        Some(rest.trim_start())
-    };
-    let spec = value("descr")?.strip_prefix('\'')?.split('\'').next()?;
-    let shape = value("shape")?.strip_prefix('(')?.split(')').next()?;
-    let shape: Vec<u64> = shape
-        .split(',')
-        .map(str::trim)
-        .filter(|d| !d.is_empty())
-        .map(|d| d.parse().ok())
-        .collect::<Option<_>>()?;
-    let element = ElementType::parse(spec)?;
-    let fortran = value("fortran_order")?.starts_with("True");
-    let data = match rest.get(end..) {
-        Some(data) if whole && !element.has_objects() => ArrayData::Bytes(Text::Here(data.to_vec())),
+    let header = npy::read(&bytes).ok()?;
+    let start = usize::try_from(header.data).ok()?;
+    let data = match bytes.get(start..) {
+        Some(data) if whole && !header.has_objects() => ArrayData::Bytes(Text::Here(data.to_vec())),
         _ => ArrayData::Unknown,
     };
-    Some(Array { element, shape, fortran, data })
+    Some(Array { element: header.element, shape: header.shape, fortran: header.fortran, data })
 }

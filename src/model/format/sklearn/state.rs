@@ -5,7 +5,7 @@
 //!
 //! Invariant: what is not there, of another type, or too big is `None`, never a default.
 
-use crate::model::contract::DType;
+use crate::model::contract::{Contract, DType};
 use crate::model::pickle::{Array, ArrayData, Id, Node, Pickle, Text};
 
 /// The most bytes of one array whose values are read: names, labels, masks.
@@ -19,6 +19,10 @@ pub(super) struct State<'p> {
     pub pickle: &'p Pickle,
     /// Reads the bytes of an array that lies elsewhere in the file, up to a number of bytes.
     pub fetch: &'p dyn Fn(&Array, u64) -> Option<Vec<u8>>,
+    /// The contract of a model of XGBoost, LightGBM or CatBoost that is one of the nodes.
+    pub booster: &'p dyn Fn(Id) -> Option<Contract>,
+    /// The release of scikit-learn that some object in it was saved by.
+    release: Option<(u32, u32)>,
 }
 
 /// One value of the tree, mostly an estimator.
@@ -30,6 +34,19 @@ pub(super) struct Part<'p> {
 }
 
 impl<'p> State<'p> {
+    /// A tree, and how to read what lies outside of it.
+    pub(super) fn new(
+        pickle: &'p Pickle,
+        fetch: &'p dyn Fn(&Array, u64) -> Option<Vec<u8>>,
+        booster: &'p dyn Fn(Id) -> Option<Contract>,
+    ) -> Self {
+        let stated = pickle.nodes().find_map(|(id, node)| match node {
+            Node::Dict(_) => pickle.str(pickle.get(id, "_sklearn_version")?).and_then(release),
+            _ => None,
+        });
+        Self { pickle, fetch, booster, release: stated }
+    }
+
     /// A value of the tree.
     pub(super) fn part(&'p self, id: Id) -> Part<'p> {
         Part { state: self, id }
@@ -37,7 +54,7 @@ impl<'p> State<'p> {
 }
 
 impl<'p> Part<'p> {
-    fn pickle(self) -> &'p Pickle {
+    pub(super) fn pickle(self) -> &'p Pickle {
         self.state.pickle
     }
 
@@ -54,6 +71,21 @@ impl<'p> Part<'p> {
     /// The name of its class.
     pub(super) fn name(self) -> &'p str {
         self.class().map_or("", |(_, name)| name)
+    }
+
+    /// The release of scikit-learn that it was saved by: `_sklearn_version`, since 0.18; of what has
+    /// none, that of another object. Where no object has one, 0.17, as nothing older is read.
+    ///
+    /// `None` where it has none and yet its module has a name of a later release.
+    pub(super) fn release(self) -> Option<(u32, u32)> {
+        if let Some(own) = self.text("_sklearn_version") {
+            return release(own);
+        }
+        let later = || {
+            self.class()
+                .is_none_or(|(module, _)| module.split('.').any(|m| m.starts_with('_') && m != "_tree"))
+        };
+        self.state.release.or_else(|| (!later()).then_some((0, 17)))
     }
 
     /// Whether its class is scikit-learn's own.
@@ -81,11 +113,18 @@ impl<'p> Part<'p> {
     pub(super) fn attributes(self) -> Vec<&'p str> {
         let Some(state) = self.pickle().object(self.id).and_then(|o| o.state) else { return Vec::new() };
         let dicts = match self.node_of(state) {
-            Node::Tuple(parts) => parts.clone(),
-            _ => vec![state],
+            Node::Tuple(parts) => parts.as_slice(),
+            _ => &[state],
         };
-        let pairs = dicts.into_iter().flat_map(|d| self.pickle().pairs(d).unwrap_or_default());
-        pairs.filter_map(|(k, _)| self.pickle().str(*k)).take(MAX_ELEMENTS).collect()
+        let pairs = dicts.iter().take(MAX_ELEMENTS).flat_map(|d| self.pickle().pairs(*d).unwrap_or_default());
+        let mut names = Vec::new();
+        for (key, _) in pairs.take(MAX_ELEMENTS) {
+            if self.pickle().look(1).is_none() {
+                return Vec::new();
+            }
+            names.extend(self.pickle().str(*key));
+        }
+        names
     }
 
     /// Whether it has a state of attributes.
@@ -135,6 +174,7 @@ impl<'p> Part<'p> {
         if ids.len() > MAX_ELEMENTS {
             return None;
         }
+        self.pickle().look(ids.len())?;
         Some(ids.iter().map(|id| Self { state: self.state, id: *id }).collect())
     }
 
@@ -146,6 +186,9 @@ impl<'p> Part<'p> {
     /// The pairs of a dict.
     pub(super) fn pairs(self) -> Vec<(Self, Self)> {
         let pairs = self.pickle().pairs(self.id).unwrap_or_default();
+        if self.pickle().look(pairs.len().min(MAX_ELEMENTS)).is_none() {
+            return Vec::new();
+        }
         let part = |id: &Id| Self { state: self.state, id: *id };
         pairs.iter().take(MAX_ELEMENTS).map(|(k, v)| (part(k), part(v))).collect()
     }
@@ -164,10 +207,24 @@ impl<'p> Part<'p> {
         self.pickle().array(self.id)
     }
 
+    /// What the reader of another library's format makes of it.
+    pub(super) fn booster(self) -> Option<Contract> {
+        (self.state.booster)(self.id)
+    }
+
+    /// The state that it is given.
+    pub(super) fn state(self) -> Option<Self> {
+        let id = self.pickle().object(self.id)?.state?;
+        Some(Self { state: self.state, id })
+    }
+
     /// The arguments that its class is called with.
     pub(super) fn args(self) -> Vec<Self> {
         let args = self.pickle().object(self.id).and_then(|o| o.args);
         let ids = args.and_then(|a| self.pickle().elements(a)).unwrap_or_default();
+        if self.pickle().look(ids.len().min(MAX_ELEMENTS)).is_none() {
+            return Vec::new();
+        }
         ids.iter().take(MAX_ELEMENTS).map(|id| Self { state: self.state, id: *id }).collect()
     }
 
@@ -219,7 +276,8 @@ impl<'p> Part<'p> {
     }
 
     fn are_texts(self, ids: &[Id]) -> bool {
-        ids.iter().all(|id| matches!(self.pickle().node(*id), Node::Str(_) | Node::Bytes(_)))
+        self.pickle().look(ids.len()).is_some()
+            && ids.iter().all(|id| matches!(self.pickle().node(*id), Node::Str(_) | Node::Bytes(_)))
     }
 
     /// The type of an attribute's elements.
@@ -230,6 +288,13 @@ impl<'p> Part<'p> {
     /// The array with its values at hand, where it is small.
     pub(super) fn values(self) -> Option<Array> {
         let array = self.as_array()?;
+        let size = match &array.data {
+            ArrayData::Objects(values) => values.len(),
+            ArrayData::Bytes(text) => usize::try_from(text.len() / 8).ok()?,
+            ArrayData::Stream { length, .. } => usize::try_from((*length).min(MAX_VALUES) / 8).ok()?,
+            ArrayData::Unknown => 0,
+        };
+        self.pickle().look(size)?;
         if !matches!(array.data, ArrayData::Stream { .. } | ArrayData::Bytes(Text::There { .. })) {
             return Some(array.clone());
         }
@@ -242,7 +307,7 @@ impl<'p> Part<'p> {
         match self.node() {
             Node::Array(_) => self.values()?.labels(self.pickle()),
             Node::List(_) | Node::Tuple(_) => {
-                self.elements()?.into_iter().map(|e| e.as_text().map(str::to_owned)).collect()
+                self.elements()?.into_iter().map(|e| self.pickle().copy_str(e.id)).collect()
             }
             // pandas.core.indexes.base._new_Index(cls, {"data": array, "name": …}).
             Node::Object(_) => {
@@ -283,6 +348,12 @@ impl<'p> Part<'p> {
     pub(super) fn as_float(self) -> Option<f64> {
         self.pickle().float(self.id)
     }
+}
+
+/// The first two numbers of a version.
+fn release(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 /// Whether a module is scikit-learn's, or follows its rules to the letter.

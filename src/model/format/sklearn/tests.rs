@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use super::{read_bytes, skops};
 use crate::error::Kind;
+use crate::model::contract::{DType, Shape};
 use crate::model::format::{Choice, Reading, detect};
 use crate::model::tree::{Selected, Tree};
 
@@ -33,6 +34,7 @@ fn models() -> Vec<PathBuf> {
         .unwrap()
         .flat_map(|case| fs::read_dir(case.unwrap().path()).unwrap())
         .map(|file| file.unwrap().path())
+        .map(|file| if file.is_dir() { file.join("model.pkl") } else { file })
         .filter(|file| !file.ends_with("truth.json"))
         .collect();
     found.sort();
@@ -139,6 +141,111 @@ fn what_loading_runs_is_found() {
     assert_eq!(codes, ["code-execution"]);
 }
 
+/// An array of float64, as numpy pickles it.
+fn floats(values: &[f64]) -> String {
+    let bytes: String = values.iter().flat_map(|v| v.to_le_bytes()).map(|b| format!("\\x{b:02x}")).collect();
+    format!(
+        "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I{}\ntcnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\nS'{bytes}'\ntb",
+        values.len()
+    )
+}
+
+/// What a method gives: type and shape.
+fn gives(reading: &Reading, method: &str) -> Option<(Option<DType>, Option<Shape>)> {
+    let all = &reading.contract.as_ref()?.signatures;
+    let found = all.iter().find(|s| s.name == method)?;
+    Some((found.outputs[0].dtype, found.outputs[0].shape.clone()))
+}
+
+#[test]
+fn the_columns_that_count_are_left() {
+    let left = |weights: &[f64], class: &str, more: &str| {
+        let model =
+            object(&format!("sklearn.linear_model._x.{class}"), &format!("S'coef_'\n{}s", floats(weights)));
+        let state = format!(
+            "S'estimator_'\n{model}sS'n_features_in_'\nI{}\nsS'_sklearn_version'\nS'1.4.0'\ns{more}",
+            weights.len()
+        );
+        let reading = read(&object("sklearn.feature_selection._from_model.SelectFromModel", &state));
+        gives(&reading, "transform").unwrap().1.unwrap()[1]
+    };
+    assert_eq!(left(&[0.1, -2.0, 3.0], "Ridge", ""), Some(2));
+    assert_eq!(left(&[0.0, -2.0, 3.0, 0.0], "Lasso", ""), Some(2));
+    assert_eq!(left(&[0.1, -2.0, 3.0], "Ridge", "S'threshold'\nS'1.5*mean'\ns"), Some(1));
+    assert_eq!(left(&[0.1, -2.0, 3.0], "Ridge", "S'threshold'\nS'median'\ns"), Some(2));
+    assert_eq!(left(&[0.1, -2.0, 3.0], "Ridge", "S'threshold'\nF-inf\nsS'max_features'\nI1\ns"), Some(1));
+    assert_eq!(left(&[0.1, -2.0, 3.0], "Ridge", "S'threshold'\nF2.5\ns"), Some(1));
+    // Where rounding would decide, or the limit depends on more, nothing is known.
+    assert_eq!(left(&[1.0, 1.0, 1.0], "Ridge", ""), None);
+    assert_eq!(left(&[0.1, -2.0, 3.0], "ElasticNet", ""), None);
+    assert_eq!(left(&[0.1, f64::NAN, 3.0], "Ridge", ""), None);
+    assert_eq!(left(&[0.1, -2.0, 3.0], "Ridge", "S'threshold'\nS'most'\ns"), None);
+    assert_eq!(left(&[0.1, -2.0, 3.0], "Ridge", "S'importance_getter'\nS'coef_'\ns"), None);
+}
+
+#[test]
+fn answers_are_those_of_the_release() {
+    let of = |class: &str, version: &str, state: &str| {
+        let version =
+            if version.is_empty() { String::new() } else { format!("S'_sklearn_version'\nS'{version}'\ns") };
+        read(&object(class, &format!("{state}{version}")))
+    };
+    let float = Some(DType::Float64);
+    for (version, predicted, decided) in [
+        ("", float, vec![None, Some(1)]),
+        ("0.19.2", Some(DType::Int64), vec![None, Some(1)]),
+        ("0.20.4", Some(DType::Int64), vec![None]),
+    ] {
+        let found = of("sklearn.svm.classes.OneClassSVM", version, "S'fit_status_'\nI0\ns");
+        assert_eq!(gives(&found, "predict"), Some((predicted, Some(vec![None]))), "{version}");
+        assert_eq!(gives(&found, "decision_function"), Some((float, Some(decided))), "{version}");
+        assert_eq!(gives(&found, "score_samples").is_some(), version == "0.20.4");
+    }
+    for (version, has) in [("", true), ("0.18.2", true), ("0.19.2", false), ("1.4.0", false)] {
+        let found =
+            of("sklearn.linear_model.ridge.Ridge", version, &format!("S'coef_'\n{}s", floats(&[1.0, 2.0])));
+        assert_eq!(gives(&found, "decision_function").is_some(), has, "{version}");
+    }
+    // A module of a later release says that it is not 0.17 which wrote no version.
+    let found = of("sklearn.linear_model._ridge.Ridge", "", &format!("S'coef_'\n{}s", floats(&[1.0, 2.0])));
+    assert_eq!(gives(&found, "decision_function"), None);
+}
+
+/// The model of an example whose arrays lie beside it, in a folder of its own.
+fn in_several_files() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let example =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/models/sklearn/sk017_gaussiannb_words/model");
+    for file in fs::read_dir(example).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn arrays_beside_a_model_are_parts_of_it() {
+    let dir = in_several_files();
+    let tree =
+        || Tree::scan(&[Selected { source: dir.path().to_owned(), dest: Vec::new() }], &|_, _| false, false);
+    let found = detect(&tree().unwrap(), &Choice::default()).unwrap().unwrap();
+    assert_eq!((found.file.as_slice(), found.required.len()), (b"model.pkl".as_slice(), 5));
+    assert!(found.findings.is_empty() && found.warnings.is_empty(), "{:?}", found.warnings);
+    assert_eq!(found.contract.unwrap().signatures[0].inputs[0].shape, Some(vec![None, Some(5)]));
+    for name in ["model.pkl_01.npy", "model.pkl_04.npy"] {
+        fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    let found = detect(&tree().unwrap(), &Choice::default()).unwrap().unwrap();
+    assert_eq!(found.warnings.len(), 1);
+    assert!(
+        found.warnings[0].contains("2 of the files") && found.warnings[0].contains("`model.pkl_0"),
+        "{}",
+        found.warnings[0]
+    );
+    let codes: Vec<_> = found.findings.iter().map(|f| f.code).collect();
+    assert_eq!(codes, ["side-file", "side-file"]);
+}
+
 #[test]
 fn broken_files_are_errors_and_never_worse() {
     let mut read = 0;
@@ -162,4 +269,31 @@ fn broken_files_are_errors_and_never_worse() {
         read += 1;
     }
     assert!(read > 10);
+}
+
+#[test]
+fn names_that_are_one_long_text_are_not_copied() {
+    let text = "x".repeat(60_000);
+    let names = format!("S'feature_names_in_'\n(lp0\nS'{text}'\np1\na{}s", "g1\na".repeat(2000));
+    let found = read_file(&object("sklearn.tree._classes.DecisionTreeRegressor", &format!("{TREE}{names}")));
+    assert_eq!(found.contract, None);
+    assert!(found.warnings[0].contains("MiB of texts"), "{:?}", found.warnings);
+}
+
+#[test]
+fn objects_with_one_large_state_are_not_looked_through_each_time() {
+    let state = format!("(d{TREE}{}p0\n0", "I1\nI2\ns".repeat(30_000));
+    let one = "ccopy_reg\n_reconstructor\n(csklearn.tree._classes\nDecisionTreeRegressor\nc__builtin__\nobject\nNtRg0\nba";
+    let found = read_file(&format!("{state}(l{}", one.repeat(2000)));
+    assert_eq!((found.contract, found.facts.get("sklearn.objects")), (None, None));
+    assert!(found.warnings[0].contains("share more than is looked at"), "{:?}", found.warnings);
+}
+
+fn read_file(pickle: &str) -> crate::model::format::Detection {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.pkl");
+    fs::write(&path, format!("{pickle}.")).unwrap();
+    let all = Selected { source: path, dest: b"model.pkl".to_vec() };
+    let tree = Tree::scan(&[all], &|_, _| false, false).unwrap();
+    detect(&tree, &Choice { framework: Some("sklearn"), path: None }).unwrap().unwrap()
 }

@@ -15,6 +15,8 @@ use crate::model::contract::{DType, Known, Provenance, Tensor};
 
 /// How often the rules are gone through at most; each round but the last settles something.
 const MAX_ROUNDS: usize = 256;
+/// How many columns are looked at in all rounds.
+const MAX_LOOKS: usize = 50_000_000;
 /// The most columns.
 const MAX_COLUMNS: usize = 100_000;
 
@@ -130,6 +132,11 @@ impl Columns {
     /// A column that a stage cannot do without.
     pub(super) fn read(&mut self, name: &str) -> Id {
         self.find(name, true)
+    }
+
+    /// The names of all columns that are known now.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.now.keys()
     }
 
     /// A column without which a stage does nothing.
@@ -298,7 +305,12 @@ impl Columns {
     /// Follows the rules until nothing new comes of them.
     pub(super) fn settle(&mut self) {
         let rules = std::mem::take(&mut self.rules);
-        for _ in 0..MAX_ROUNDS {
+        let columns = |rule: &Rule| match rule {
+            Rule::Sum(_, parts) | Rule::Product(_, parts, _) => 1 + parts.len(),
+            Rule::Same(..) | Rule::Polynomial(..) => 2,
+        };
+        let round: usize = rules.iter().map(columns).sum();
+        for _ in 0..(MAX_LOOKS / round.max(1)).clamp(2, MAX_ROUNDS) {
             let mut news = false;
             for rule in &rules {
                 news |= self.apply(rule);

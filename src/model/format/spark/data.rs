@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::error::{Kind, Result, show_bytes};
+use crate::model::format::spark::local::{self, Local};
 use crate::model::format::spark::metadata::parts;
 use crate::model::parquet::{Fault, Table};
 use crate::model::tree::{Content, EntryKind, Tree};
@@ -17,7 +18,58 @@ const MAX_PARTS: usize = 256;
 type Answer<T> = std::result::Result<Option<T>, Fault>;
 
 /// A file and its path.
-type Part = (Vec<u8>, Content);
+enum Part {
+    Table(Vec<u8>, Content),
+    Local(Local),
+}
+
+/// What answers questions: a table, or what a plain file says instead.
+pub(super) enum Rows<'t> {
+    Table(Table<'t>),
+    Local(&'t Local),
+}
+
+impl Rows<'_> {
+    /// As [`Table::ints`].
+    pub(super) fn ints(&self, path: &str, cap: usize) -> Answer<Vec<i64>> {
+        match self {
+            Self::Table(t) => t.ints(path, cap),
+            Self::Local(l) => Ok(l.ints(path)),
+        }
+    }
+
+    /// As [`Table::texts`].
+    pub(super) fn texts(&self, path: &str, cap: usize) -> Answer<Vec<String>> {
+        match self {
+            Self::Table(t) => t.texts(path, cap),
+            Self::Local(l) => Ok(l.texts(path)),
+        }
+    }
+
+    /// As [`Table::length`].
+    pub(super) fn length(&self, path: &str) -> Answer<u64> {
+        match self {
+            Self::Table(t) => t.length(path),
+            Self::Local(l) => Ok(l.length(path)),
+        }
+    }
+
+    /// As [`Table::lists`].
+    pub(super) fn lists(&self, path: &str, cap: usize) -> Answer<Vec<u64>> {
+        match self {
+            Self::Table(t) => t.lists(path, cap),
+            Self::Local(l) => Ok(l.lists(path)),
+        }
+    }
+
+    /// As [`Table::key`].
+    pub(super) fn key(&self, key: &str) -> Option<&str> {
+        match self {
+            Self::Table(t) => t.key(key),
+            Self::Local(_) => None,
+        }
+    }
+}
 
 /// Why sizes stay unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +88,8 @@ pub(super) struct Data<'t> {
     budget: &'t Cell<u64>,
     notes: &'t RefCell<Vec<Note>>,
     folder: Vec<u8>,
+    /// The class of the stage, without its package.
+    class: String,
     /// The first part file that has rows, once it was looked for.
     file: RefCell<Option<Option<Part>>>,
 }
@@ -45,15 +99,16 @@ impl<'t> Data<'t> {
     pub(super) fn new(
         tree: &'t Tree,
         folder: Vec<u8>,
+        class: &str,
         budget: &'t Cell<u64>,
         notes: &'t RefCell<Vec<Note>>,
     ) -> Self {
-        Self { tree, budget, notes, folder, file: RefCell::new(None) }
+        Self { tree, budget, notes, folder, class: class.to_owned(), file: RefCell::new(None) }
     }
 
     /// The data in another folder.
     pub(super) fn beside(&self, folder: Vec<u8>) -> Self {
-        Self::new(self.tree, folder, self.budget, self.notes)
+        Self::new(self.tree, folder, &self.class, self.budget, self.notes)
     }
 
     fn note(&self, place: &[u8], what: impl Into<String>, broken: bool) {
@@ -73,10 +128,7 @@ impl<'t> Data<'t> {
         let files = parts(self.tree, &self.folder);
         if files.is_empty() {
             match self.tree.get(&self.folder) {
-                // Spark 4.1 saves for a client without a cluster in files of its own.
-                Some(e) if matches!(e.kind, EntryKind::File { .. }) => {
-                    self.note(&self.folder, "sizes are not read from data of this layout", false);
-                }
+                Some(e) if matches!(e.kind, EntryKind::File { .. }) => found = self.local()?,
                 _ => self.note(&self.folder, "the data of the stage are not here", true),
             }
         }
@@ -85,7 +137,7 @@ impl<'t> Data<'t> {
             match Table::open(&content, self.budget) {
                 Ok(table) if table.rows() == 0 => {}
                 Ok(_) => {
-                    found = Some((path, content));
+                    found = Some(Part::Table(path, content));
                     break;
                 }
                 Err(fault) => self.fault(&path, fault)?,
@@ -93,6 +145,21 @@ impl<'t> Data<'t> {
         }
         *self.file.borrow_mut() = Some(found);
         Ok(())
+    }
+
+    /// One plain file instead of a folder.
+    fn local(&self) -> Result<Option<Part>> {
+        let Some(layout) = local::layout(&self.class) else {
+            self.note(&self.folder, "sizes are not read from data of this layout", false);
+            return Ok(None);
+        };
+        match Local::read(&self.tree.open(&self.folder)?, layout, self.budget) {
+            Ok(local) => Ok(Some(Part::Local(local))),
+            Err(e) => {
+                self.fault(&self.folder, Fault::File(e))?;
+                Ok(None)
+            }
+        }
     }
 
     fn fault(&self, path: &[u8], fault: Fault) -> Result<()> {
@@ -106,11 +173,15 @@ impl<'t> Data<'t> {
     }
 
     /// Asks the first file that has rows.
-    pub(super) fn ask<T>(&self, question: impl FnOnce(&Table<'_>) -> Answer<T>) -> Result<Option<T>> {
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&Rows<'_>) -> Answer<T>) -> Result<Option<T>> {
         self.open()?;
         let file = self.file.borrow();
-        let Some((path, content)) = file.as_ref().and_then(Option::as_ref) else { return Ok(None) };
-        match Table::open(content, self.budget).and_then(|table| question(&table)) {
+        let (path, content) = match file.as_ref().and_then(Option::as_ref) {
+            None => return Ok(None),
+            Some(Part::Local(local)) => return Ok(question(&Rows::Local(local)).unwrap_or(None)),
+            Some(Part::Table(path, content)) => (path, content),
+        };
+        match Table::open(content, self.budget).and_then(|table| question(&Rows::Table(table))) {
             Ok(answer) => Ok(answer),
             Err(fault) => {
                 self.fault(path, fault)?;

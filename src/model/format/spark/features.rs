@@ -3,6 +3,8 @@
 //! The rules are those of each class's `transformSchema` and `transform`; names of columns in saved
 //! data are those of its `saveImpl`.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::error::Result;
@@ -294,36 +296,79 @@ fn indexer(s: &Stage<'_>, c: &mut Columns) -> Result<()> {
 
 fn select(s: &Stage<'_>, c: &mut Columns) {
     let understood = s.meta.text("statement").and_then(sql::parse);
-    let Some(select) = understood else {
+    let Some(all) = understood else {
         s.tell("columns after its statement are not known");
         c.lose_track();
         return;
     };
-    let mut kept: Vec<(String, Id)> = Vec::new();
-    let all = select.items.contains(&Item::All);
-    for name in &select.conditions {
-        c.read(name);
+    for select in all {
+        one_select(s, c, select);
     }
-    for item in select.items {
-        match item {
-            Item::All => {}
-            Item::Column { from, name } => {
-                let id = c.read(&from);
-                kept.push((name.clone(), c.alias(&name, id)));
-            }
-            Item::Computed { name, dtype, reads } => {
-                for name in &reads {
-                    c.read(name);
-                }
-                match name {
-                    Some(name) => {
-                        let kind = if dtype.is_some() { Kind::Scalar } else { Kind::Unknown };
-                        kept.push((name.clone(), c.write(&name, kind, dtype)));
-                    }
-                    None => s.tell("a column of its statement has a name that Spark makes up, and is not in the contract"),
-                }
+}
+
+/// The columns of one selection.
+fn one_select(s: &Stage<'_>, c: &mut Columns, select: sql::Select) {
+    // In a statement the case of letters does not matter, where only one column is meant.
+    let mut known: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for name in c.names() {
+        let alike = known.entry(name.to_lowercase()).or_insert_with(|| Some(name.clone()));
+        *alike = alike.take().filter(|n| n == name);
+    }
+    let read = |c: &mut Columns, name: &str| {
+        let alike = known.get(&name.to_lowercase()).and_then(Option::as_deref);
+        c.read(alike.filter(|_| !c.has(name)).unwrap_or(name))
+    };
+    for name in &select.conditions {
+        read(c, name);
+    }
+    let all = select.items.contains(&Item::All);
+    // From 3.4 on what follows in the list may mean what was computed, where no column has its name.
+    let mut earlier: BTreeMap<String, usize> = BTreeMap::new();
+    let lateral = s.meta.since(3, 4);
+    let mut from_columns: Vec<Option<Id>> = Vec::with_capacity(select.items.len());
+    let mut from_earlier: Vec<Option<usize>> = Vec::with_capacity(select.items.len());
+    for (i, item) in select.items.iter().enumerate() {
+        let reads: &[String] = match item {
+            Item::All => &[],
+            Item::Column { from, .. } => std::slice::from_ref(from),
+            Item::Computed { reads, .. } => reads,
+        };
+        let (mut column, mut before) = (None, None);
+        for name in reads {
+            before = earlier.get(&name.to_lowercase()).copied().filter(|_| lateral && !c.has(name));
+            if before.is_none() {
+                column = Some(read(c, name));
             }
         }
+        from_columns.push(column);
+        from_earlier.push(before);
+        if let Some(name) = item.name() {
+            earlier.entry(name.to_lowercase()).or_insert(i);
+        }
+    }
+    // All is read before anything is written, whose names may be those of columns that were read.
+    let mut made: Vec<Option<Id>> = Vec::with_capacity(select.items.len());
+    let mut kept: Vec<(String, Id)> = Vec::new();
+    for (i, item) in select.items.into_iter().enumerate() {
+        let id = match item {
+            Item::All => None,
+            Item::Column { name, .. } => {
+                let from = from_columns[i].or_else(|| from_earlier[i].and_then(|e| made[e]));
+                from.map(|from| (name.clone(), c.alias(&name, from)))
+            }
+            Item::Computed { name: Some(name), dtype, .. } => {
+                let kind = if dtype.is_some() { Kind::Scalar } else { Kind::Unknown };
+                Some((name.clone(), c.write(&name, kind, dtype)))
+            }
+            Item::Computed { name: None, .. } => {
+                s.tell(
+                    "a column of its statement has a name that Spark makes up, and is not in the contract",
+                );
+                None
+            }
+        };
+        made.push(id.as_ref().map(|(_, id)| *id));
+        kept.extend(id);
     }
     if !all {
         c.select(kept);

@@ -12,7 +12,8 @@ use std::io::Read;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind, Result, show_bytes};
-use crate::model::format::{MAX_TEXT, file_name, join};
+use crate::model::format::{MAX_TEXT, file_name, join, json};
+use crate::model::parquet::blocks::{self, Codec};
 use crate::model::tree::{EntryKind, Tree};
 
 /// The longest line in bytes; OneVsRest and label lists make long ones.
@@ -61,7 +62,7 @@ impl Metadata {
     pub(super) fn parse(line: &[u8]) -> Result<Self> {
         let broken =
             |what: &str| Error::new(Kind::Model, format!("broken metadata of a Spark stage: {what}"));
-        let Ok(Value::Object(mut all)) = serde_json::from_slice(line) else {
+        let Ok(Value::Object(mut all)) = json::parse(line) else {
             return Err(broken("the first line is not a JSON object"));
         };
         let mut take = |key: &str| match all.remove(key) {
@@ -186,6 +187,11 @@ fn first_line(tree: &Tree, path: &[u8], budget: &Cell<u64>) -> Result<Vec<u8>> {
     Ok(unpacked[..end].to_vec())
 }
 
+fn blocks(codec: Codec, path: &[u8], bytes: &[u8], cap: u64) -> Result<Vec<u8>> {
+    blocks::unpack(codec, bytes, usize::try_from(cap).unwrap_or(usize::MAX))
+        .map_err(|e| Error::new(Kind::Model, format!("`{}` cannot be unpacked: {e}", show_bytes(path))))
+}
+
 /// Undoes Hadoop's compression, which the ending of the file's name tells. At most one byte more
 /// than `cap` is unpacked; where the bytes are not `whole`, as much as there is.
 pub(super) fn unpack(path: &[u8], bytes: Vec<u8>, cap: u64, whole: bool) -> Result<Vec<u8>> {
@@ -212,7 +218,10 @@ pub(super) fn unpack(path: &[u8], bytes: Vec<u8>, cap: u64, whole: bool) -> Resu
             decoder.window_log_max(24).map_err(broken)?;
             stream(&mut decoder)
         }
-        Some(b"snappy" | b"lz4" | b"bz2" | b"lzo") => Err(Error::new(
+        Some(b"bz2") => stream(&mut bzip2::read::MultiBzDecoder::new(&*bytes)),
+        Some(b"snappy") => blocks(Codec::Snappy, path, &bytes, cap),
+        Some(b"lz4") => blocks(Codec::Lz4, path, &bytes, cap),
+        Some(b"lzo") => Err(Error::new(
             Kind::Model,
             format!("`{}` is packed in a way that floe does not read", show_bytes(path)),
         )

@@ -11,6 +11,7 @@
 mod columns;
 mod data;
 mod features;
+mod local;
 mod metadata;
 mod models;
 mod pipeline;
@@ -78,9 +79,11 @@ impl Format for Spark {
         let pipeline = folder.folders().any(|f| f == b"stages" || f == b"bestModel");
         for file in parts {
             let head = metadata::unpack(file.path(), file.head()?.to_vec(), 4096, false);
-            // How a part is packed that is not read decides by its name: there is nothing else to see.
+            // Of blocks that are longer than what is seen here only the name tells.
+            let packed =
+                [&b".snappy"[..], b".lz4", b".bz2", b".lzo"].iter().any(|e| file.name().ends_with(e));
             let known =
-                head.map_or_else(|_| file.name().starts_with(b"part-00000."), |head| looks_like(&head));
+                head.is_ok_and(|head| looks_like(&head)) || packed && file.name().starts_with(b"part-00000");
             if known || pipeline {
                 return Ok(vec![candidate(folder, file.path())]);
             }
@@ -219,7 +222,7 @@ impl<'t> Stage<'t> {
         notes: &'t RefCell<Vec<Note>>,
     ) -> Result<Self> {
         let meta = Metadata::open(tree, folder, budget)?;
-        let data = Data::new(tree, join(folder, b"data"), budget, notes);
+        let data = Data::new(tree, join(folder, b"data"), meta.short(), budget, notes);
         Ok(Self { tree, budget, notes, folder: folder.to_vec(), meta, data })
     }
 

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::error::Result;
 use crate::model::contract::DType;
-use crate::model::format::join;
 use crate::model::format::spark::Stage;
 use crate::model::format::spark::columns::{Columns, Kind};
+use crate::model::format::{join, json};
 
 /// What is known of the sizes of a model.
 #[derive(Clone, Copy, Debug, Default)]
@@ -176,7 +176,7 @@ fn sizes(s: &Stage<'_>) -> Result<Option<Sizes>> {
 /// The type of the items of a basket, from Spark's schema of the saved table.
 fn item_type(s: &Stage<'_>) -> Result<Option<DType>> {
     let schema = s.data.ask(|t| Ok(t.key("org.apache.spark.sql.parquet.row.metadata").map(str::to_owned)))?;
-    let schema: Option<Value> = schema.and_then(|text| serde_json::from_str(&text).ok());
+    let schema: Option<Value> = schema.and_then(|text| json::parse(text.as_bytes()).ok());
     let items = schema.as_ref().and_then(|v| {
         let fields = v.get("fields")?.as_array()?;
         fields.iter().find(|f| f.get("name").and_then(Value::as_str) == Some("items"))

@@ -150,8 +150,24 @@ fn packed_metadata_are_read() {
     fs::write(dir.path().join("metadata/part-00000.gz"), packer.finish().unwrap()).unwrap();
     let d = look(dir.path()).unwrap();
     assert_eq!(told(&d), ["<a: string [null]", ">b: string [null,null]"]);
-    // What Spark 4 writes.
+    // Hadoop's blocks, of one piece that is all literals.
     fs::remove_file(dir.path().join("metadata/part-00000.gz")).unwrap();
+    save(dir.path(), &feature("Tokenizer"), "t", &serde_json::json!({ "inputCol": "a", "outputCol": "b" }));
+    let line = fs::read(&plain).unwrap();
+    fs::remove_file(&plain).unwrap();
+    let (n, literal) = (line.len(), line.len() - 1);
+    let head = [(n & 127 | 128) as u8, (n >> 7) as u8, 61 << 2, literal as u8, (literal >> 8) as u8];
+    let mut stream = (n as u32).to_be_bytes().to_vec();
+    stream.extend((head.len() as u32 + n as u32).to_be_bytes());
+    stream.extend(head);
+    stream.extend(&line);
+    let packed = dir.path().join("metadata/part-00000.snappy");
+    fs::write(&packed, &stream).unwrap();
+    assert_eq!(told(&look(dir.path()).unwrap()).len(), 2);
+    fs::write(&packed, &stream[..stream.len() - 1]).unwrap();
+    assert!(look(dir.path()).is_none_or(|d| d.contract.is_none()));
+    fs::remove_file(&packed).unwrap();
+    // What Spark 4 writes.
     save(dir.path(), &feature("Tokenizer"), "t", &serde_json::json!({ "inputCol": "a", "outputCol": "b" }));
     fs::rename(&plain, dir.path().join("metadata/part-00000-1b2c-c000.txt")).unwrap();
     assert_eq!(told(&look(dir.path()).unwrap()).len(), 2);
@@ -253,4 +269,54 @@ fn damaged_models_do_no_harm() {
         }
     }
     assert!(tried > 300, "{tried}");
+}
+
+/// Statements read what is there in letters of either case, and from 3.4 on what they just computed.
+#[test]
+fn statements_read_columns_before_they_write_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = |s: &str| serde_json::from_str::<Value>(s).unwrap();
+    let (tokens, sql) = (feature("Tokenizer"), feature("SQLTransformer"));
+    let tokenizer = json(r#"{"inputCol": "text", "outputCol": "tok"}"#);
+    let told_of = |statement: &str| {
+        let _gone = fs::remove_dir_all(dir.path().join("stages"));
+        let select = serde_json::json!({ "statement": statement });
+        pipeline(dir.path(), &[(&tokens, tokenizer.clone()), (&sql, select)]);
+        told(&look(dir.path()).unwrap())
+    };
+    assert_eq!(
+        told_of("SELECT TOK AS words, Text AS tok FROM __THIS__"),
+        ["<text: string [null]", ">words: string [null,null]", ">tok: string [null]"]
+    );
+    assert_eq!(
+        told_of("SELECT x * 2 AS twice, twice > 1 AS big FROM __THIS__"),
+        ["<text: string [null]", "<x: ? null", ">twice: ? null", ">big: bool [null]"]
+    );
+    assert_eq!(
+        told_of("SELECT *, y AS n FROM (SELECT tok, x AS y FROM __THIS__) t"),
+        ["<text: string [null]", "<x: ? null", ">tok: string [null,null]", ">y: ? null", ">n: ? null"]
+    );
+}
+
+/// As Spark 4.2 saves without a cluster: plain files instead of folders.
+#[test]
+fn plain_files_are_read_as_folders_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |class: &str, params: &Value, data: &[u8]| {
+        save(dir.path(), class, "s", params);
+        let line = fs::read(dir.path().join("metadata/part-00000")).unwrap();
+        fs::remove_dir_all(dir.path().join("metadata")).unwrap();
+        fs::write(dir.path().join("metadata"), line).unwrap();
+        fs::write(dir.path().join("data"), data).unwrap();
+        let d = look(dir.path()).unwrap();
+        fs::remove_file(dir.path().join("metadata")).unwrap();
+        (told(&d), codes(&d).join(" "))
+    };
+    let columns = serde_json::json!({ "inputCols": ["a", "b"], "outputCols": ["x", "y"], "dropLast": true });
+    let (told, codes) = at(&feature("OneHotEncoderModel"), &columns, b"\0\0\0\x02\0\0\0\x04\0\0\0\x03");
+    assert_eq!(told, ["<a: ? [null]", "<b: ? [null]", ">x: float64 [null,3]", ">y: float64 [null,2]"]);
+    assert_eq!(codes, "");
+    let (told, codes) = at(&feature("OneHotEncoderModel"), &columns, b"\0\0\0\x02\0\0\0\x04");
+    assert_eq!(told[2], ">x: float64 [null,null]");
+    assert_eq!(codes, "broken-data");
 }

@@ -89,6 +89,9 @@ fn in_nodes(
         }
     }
     for parser in &parsers {
+        if features.len() >= MAX_FEATURES {
+            break;
+        }
         let room = MAX_FEATURES.saturating_sub(features.len());
         features.extend(told(parser, &constants).into_iter().take(room));
     }
@@ -186,7 +189,7 @@ fn constant(mut node: Message<'_>, wanted: &BTreeSet<&str>) -> Result<Option<(St
 }
 
 /// The features that a node parses; none where their keys are not all known.
-fn told(parser: &Parser, constants: &BTreeMap<String, Vec<String>>) -> Vec<Value> {
+fn told<'p>(parser: &'p Parser, constants: &'p BTreeMap<String, Vec<String>>) -> Vec<Value> {
     let types = |key: &str| parser.types.get(key).cloned().unwrap_or_default();
     let (dense_types, sparse_types) = (types("Tdense"), types("sparse_types"));
     let ragged_types = types("ragged_value_types");
@@ -194,11 +197,15 @@ fn told(parser: &Parser, constants: &BTreeMap<String, Vec<String>>) -> Vec<Value
         parser.numbers.get(key).and_then(|n| usize::try_from(*n).ok()).unwrap_or(list.len())
     };
     // A list of keys is one constant, or one constant for each.
-    let whole = |at: usize| parser.inputs.get(at).and_then(|i| constants.get(source(i))).cloned();
-    let each = |from: usize, n: usize| -> Option<Vec<String>> {
-        (from..from.checked_add(n)?)
-            .map(|at| whole(at).filter(|keys| keys.len() == 1).map(|mut keys| keys.remove(0)))
-            .collect()
+    let constant = |at: usize| parser.inputs.get(at).and_then(|i| constants.get(source(i)));
+    let list = |keys: &'p Vec<String>| -> Vec<&'p str> { keys.iter().map(String::as_str).collect() };
+    let whole = |at: usize| constant(at).map(list);
+    let each = |from: usize, n: usize| -> Option<Vec<&'p str>> {
+        let one = |at: usize| match constant(at)?.as_slice() {
+            [key] => Some(key.as_str()),
+            _ => None,
+        };
+        (from..from.checked_add(n)?).map(one).collect()
     };
     let (sparse, dense, ragged) = match parser.op.as_str() {
         "ParseExampleV2" => (whole(2), whole(3), whole(4)),
@@ -206,7 +213,7 @@ fn told(parser: &Parser, constants: &BTreeMap<String, Vec<String>>) -> Vec<Value
             let n = count("Nsparse", &sparse_types);
             (each(2, n), each(2usize.saturating_add(n), count("Ndense", &dense_types)), None)
         }
-        _ => (parser.texts.get("sparse_keys").cloned(), parser.texts.get("dense_keys").cloned(), None),
+        _ => (parser.texts.get("sparse_keys").map(list), parser.texts.get("dense_keys").map(list), None),
     };
     let dtype =
         |number: &i64| i32::try_from(*number).ok().filter(|n| *n > 0).and_then(DType::from_tensorflow);

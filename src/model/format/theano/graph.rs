@@ -238,6 +238,10 @@ impl<'p> Graph<'p> {
                 break;
             }
             if let Some(apply) = self.apply(owner) {
+                if self.tree.copy(size_of_val(apply.inputs)).is_none() {
+                    whole = false;
+                    break;
+                }
                 todo.extend(apply.inputs.iter().rev());
                 applies.push(apply);
             }
@@ -262,6 +266,8 @@ impl<'p> Graph<'p> {
 
     /// What one operation tells; `None` where nothing.
     fn rule(&mut self, apply: &Apply<'_>) -> Option<()> {
+        // Many operations may have one list in common.
+        self.tree.look(apply.outputs.len().saturating_mul(apply.inputs.len().max(4)))?;
         let first = *apply.outputs.first()?;
         let out = self.shape(first)?;
         let input = |graph: &mut Self, at: usize| graph.shape(*apply.inputs.get(at)?);

@@ -2,16 +2,19 @@
 //!
 //! A pickled function has its inputs and outputs with their types, which say dtype and rank; sizes
 //! come from the weights (`graph.rs`). It keeps the graph as its author wrote it beside the
-//! optimized one, and the former is what is read. Arrays alone (`.npz`, lists of weights) are no
-//! model: nothing in them tells what they are for.
+//! optimized one, and the former is what is read. Arrays alone (`.npz`, lists of weights) are a table
+//! of weights where there is no other model (`arrays.rs`).
 
+mod arrays;
 mod graph;
 
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::contract::{Contract, Known, Provenance, Signature, Tensor};
-use crate::model::format::{Candidate, Folder, Format, MAX_ENTRIES, MAX_NAME, Reading, Severity, Weight};
+use crate::model::format::{
+    Candidate, Folder, Format, MAX_ENTRIES, MAX_NAME, Reading, Role, Severity, Weight,
+};
 use crate::model::pickle::{self, Allow, Id, Limits, Peek};
 use crate::model::tree::Tree;
 
@@ -38,7 +41,14 @@ impl Format for Theano {
         Ok(found)
     }
 
+    fn detect_alone(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>> {
+        arrays::detect(folder)
+    }
+
     fn read(&self, tree: &Tree, candidate: &Candidate, budget: u64) -> Result<Reading> {
+        if arrays::VARIANTS.contains(&candidate.variant) {
+            return arrays::read(tree, candidate, budget);
+        }
         let content = tree.open(&candidate.file)?;
         let stored = pickle::open(&content, &Limits { bytes: budget, ..Limits::default() })?;
         let place = show_bytes(&candidate.file);
@@ -59,23 +69,26 @@ impl Format for Theano {
             );
             return Ok(reading);
         };
-        let mut graph = Graph::new(tree);
-        let model = if candidate.variant == "function" {
-            function(&graph, root).ok_or_else(|| {
-                Error::new(
-                    Kind::Model,
-                    format!("`{place}` holds a function of Theano whose inputs and outputs are not as Theano writes them"),
-                )
-            })?
-        } else {
-            symbolic(&graph, root)
-        };
-        model.tell(&mut graph, &mut reading);
+        tree.ask(&mut reading, |reading| {
+            let mut graph = Graph::new(tree);
+            let model = if candidate.variant == "function" {
+                function(&graph, root).ok_or_else(|| {
+                    Error::new(
+                        Kind::Model,
+                        format!("`{place}` holds a function of Theano whose inputs and outputs are not as Theano writes them"),
+                    )
+                })?
+            } else {
+                symbolic(&graph, root)
+            };
+            model.tell(&mut graph, reading);
+            Ok(())
+        })?;
         Ok(reading)
     }
 
-    fn expects(&self, _name: &[u8]) -> bool {
-        false
+    fn role(&self, path: &[u8]) -> Option<Role> {
+        arrays::is_named(path).then_some(Role::Weights)
     }
 }
 

@@ -7,8 +7,8 @@
 use serde_json::Value;
 
 use crate::model::contract::{Contract, DType, Signature};
-use crate::model::format::Reading;
 use crate::model::format::rows::{self, Matrix};
+use crate::model::format::{Reading, json};
 
 use super::model::Model;
 
@@ -62,7 +62,7 @@ pub(super) fn facts(model: &Model, reading: &mut Reading) {
     reading
         .fact("xgboost.bestIteration", model.attribute("best_iteration").and_then(|n| n.parse::<u64>().ok()));
     let wrapper: Option<Value> =
-        model.attribute("scikit_learn").and_then(|text| serde_json::from_str(text).ok());
+        model.attribute("scikit_learn").and_then(|text| json::parse(text.as_bytes()).ok());
     if let Some(wrapper) = wrapper {
         let kind = ["type", "_estimator_type"].iter().find_map(|k| wrapper[*k].as_str());
         reading.fact("estimator", kind);

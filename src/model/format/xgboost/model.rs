@@ -4,7 +4,7 @@
 //! `learner_model_param`, `objective`; `version` (xgboost: doc/model.schema). A pickled booster has
 //! all that under `Model`, beside `Config`.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, show_bytes};
 use crate::model::format::{MAX_ENTRIES, Reading};
 use crate::model::pull::Pull;
 
@@ -96,10 +96,21 @@ impl Model {
                 "gradient_booster" => self.gradient_booster(p, true)?,
                 "learner_model_param" => {
                     for (key, value) in p.scalars(100)? {
+                        let number = || {
+                            value.parse::<u32>().map(|n| Some(n.into())).map_err(|_| {
+                                Error::new(
+                                    Kind::Model,
+                                    format!(
+                                        "`{key}` is no number of XGBoost's: `{}`",
+                                        show_bytes(value.as_bytes())
+                                    ),
+                                )
+                            })
+                        };
                         match key.as_str() {
-                            "num_feature" => self.features = value.parse().ok(),
-                            "num_class" => self.classes = value.parse().ok(),
-                            "num_target" => self.targets = value.parse().ok(),
+                            "num_feature" => self.features = number()?,
+                            "num_class" => self.classes = number()?,
+                            "num_target" => self.targets = number()?,
                             "base_score" => self.base_score = Some(value),
                             _ => {}
                         }

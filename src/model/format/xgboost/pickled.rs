@@ -37,7 +37,7 @@ pub(in crate::model::format) fn read(stored: &Stored<'_>, root: Id, reading: &mu
     // Before version 1.4 Python kept the names to itself.
     let texts = |name: &str| -> Option<Vec<String>> {
         let all = tree.elements(tree.attr(booster, name)?)?;
-        all.iter().map(|v| tree.str(*v).map(str::to_owned)).collect()
+        all.iter().map(|v| tree.copy_str(*v)).collect()
     };
     if model.feature_names.is_empty() {
         model.feature_names = texts("feature_names").unwrap_or_default();

@@ -122,6 +122,8 @@ pub enum Switch {
     NoRepository,
     /// Every so manieth request is answered with this status.
     EveryNth { n: u32, status: u16 },
+    /// So many of a hundred requests are answered with 503; which ones the seed says.
+    Sometimes { percent: u32, seed: u32 },
     /// 429, and a date to come back at.
     RetryDate { method: &'static str, path: &'static str, seconds: u64, count: u32 },
     /// A new tag is not seen for so many looks.
@@ -132,6 +134,16 @@ pub enum Switch {
     NoHead,
     /// An error's body repeats the `Authorization` header.
     Echo,
+    /// Tokens say that they live so many seconds, and live so many milliseconds.
+    TokenLife { says: u64, millis: u64 },
+    /// The realm trades this identity token: by POST, or by GET as a password where it knows no POST.
+    Identity { token: &'static str, post: bool },
+    /// This token is taken without a realm.
+    OwnToken(&'static str),
+    /// A header in every answer.
+    Header(&'static str, &'static str),
+    /// The referrers API, in pages of so many.
+    Referrers { page: usize },
 }
 
 /// One request and what came of it.
@@ -186,6 +198,11 @@ pub struct TestRegistry {
 
 impl TestRegistry {
     pub fn start() -> Self {
+        Self::start_with(Server::start)
+    }
+
+    /// A registry whose two servers are started otherwise, as with TLS.
+    pub fn start_with(serve: impl Fn(Arc<dyn Handler>) -> Server) -> Self {
         let core = Arc::new(Core {
             state: Mutex::default(),
             arrived: AtomicU64::new(0),
@@ -193,8 +210,7 @@ impl TestRegistry {
             main: OnceLock::new(),
             other: OnceLock::new(),
         });
-        let servers =
-            [false, true].map(|foreign| Server::start(Arc::new(Port { core: Arc::clone(&core), foreign })));
+        let servers = [false, true].map(|foreign| serve(Arc::new(Port { core: Arc::clone(&core), foreign })));
         core.main.set(servers[0].addr().to_string()).unwrap();
         core.other.set(servers[1].addr().to_string()).unwrap();
         Self { core, _servers: servers }
@@ -332,6 +348,13 @@ impl Handler for Port {
 
 impl Core {
     fn answer(&self, conn: &mut Conn, request: &Request, foreign: bool) -> io::Result<Answer> {
+        let mut form = Vec::new();
+        if request.path == "/token" {
+            conn.body(request, |b| {
+                form.extend_from_slice(b);
+                true
+            })?;
+        }
         let early = {
             let mut state = self.state.lock().unwrap();
             let fault = state.fires(|s| match s {
@@ -362,13 +385,15 @@ impl Core {
                         None => answer,
                     })
                 }
-                None if request.path == "/token" => Some(state.token(request)),
+                None if request.path == "/token" => Some(state.token(request, &form)),
                 None if foreign => None,
                 None => state.challenge(request, self.main.get().unwrap()),
             }
         };
         if let Some(answer) = early {
-            conn.body(request, |_| true)?;
+            if request.path != "/token" {
+                conn.body(request, |_| true)?;
+            }
             return Ok(answer);
         }
         let Some(rest) = request.path.strip_prefix("/v2/") else {
@@ -393,6 +418,9 @@ impl Core {
         if let Some((repo, name)) = rest.split_once("/manifests/") {
             return Ok(state.manifest(request, repo, name, &body));
         }
+        if let Some((repo, subject)) = rest.split_once("/referrers/") {
+            return Ok(state.referrers(request, repo, subject));
+        }
         if let Some(repo) = rest.strip_suffix("/tags/list") {
             return Ok(state.list(request, repo));
         }
@@ -414,7 +442,8 @@ impl Core {
             self.arrived.fetch_add(piece.len() as u64, Ordering::Relaxed);
             taken.push(piece);
             stalled = faults.stall.is_some_and(|after| bytes >= after);
-            !stalled && !(early && bytes > limit) && faults.cut.is_none_or(|cut| bytes < cut)
+            let enough = stalled || early && bytes > limit || faults.cut.is_some_and(|cut| bytes >= cut);
+            !enough
         });
         if early && bytes > limit {
             return Ok(Answer { linger: true, ..error(413, "SIZE_INVALID", "too large") });

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use floe::oci::Digest;
 use serde_json::{Value, json};
 
-use super::super::http::{Answer, Request};
+use super::super::http::{Answer, Request, decode};
 use super::uploads::Session;
 use super::{Entry, Switch};
 
@@ -42,6 +43,8 @@ pub(super) struct State {
     pub(super) sessions: BTreeMap<u64, Session>,
     /// Requests left and scopes granted.
     pub(super) tokens: BTreeMap<String, (u32, Vec<String>)>,
+    /// When tokens end, where that is counted in time.
+    pub(super) ends: BTreeMap<String, Instant>,
     pub(super) serial: u64,
     /// Requests so far, for those of which every so manieth fails.
     pub(super) asked: u32,
@@ -86,15 +89,19 @@ impl State {
 
     /// The status of this request, where it is one of every so many.
     pub(super) fn nth(&mut self, request: &Request) -> Option<u16> {
-        let (n, status) = self.any(|s| match s {
-            Switch::EveryNth { n, status } => Some((*n, *status)),
-            _ => None,
-        })?;
         if request.path == "/token" || request.path == "/v2/" {
             return None;
         }
         self.asked += 1;
-        (self.asked % n == 0).then_some(status)
+        let asked = self.asked;
+        self.any(|s| match s {
+            Switch::EveryNth { n, status } => asked.is_multiple_of(*n).then_some(*status),
+            Switch::Sometimes { percent, seed } => {
+                let mixed = (asked ^ seed.rotate_left(16)).wrapping_mul(0x9e37_79b1);
+                ((mixed >> 16) % 100 < *percent).then_some(503)
+            }
+            _ => None,
+        })
     }
 
     pub(super) fn has_blob(&self, repo: &str, digest: &str) -> bool {
@@ -129,6 +136,11 @@ impl State {
                 }
             }
         }
+        for (switch, _) in &self.switches {
+            if let Switch::Header(name, value) = switch {
+                answer.headers.push(((*name).to_owned(), (*value).to_owned()));
+            }
+        }
         if answer.status >= 400 && self.on(&Switch::Echo) {
             let sent = request.header("authorization").unwrap_or("nothing");
             let secret = sent.split(' ').next_back().unwrap_or("");
@@ -140,23 +152,60 @@ impl State {
 }
 
 impl State {
-    pub(super) fn token(&mut self, request: &Request) -> Answer {
+    pub(super) fn token(&mut self, request: &Request, form: &[u8]) -> Answer {
         let Some((requests, login)) = self.any(|s| match s {
             Switch::Bearer { requests, login } => Some((*requests, *login)),
             _ => None,
         }) else {
             return error(404, "UNSUPPORTED", "no tokens here");
         };
-        if let Some((user, password)) = login {
+        let identity = self.any(|s| match s {
+            Switch::Identity { token, post } => Some((*token, *post)),
+            _ => None,
+        });
+        let form: Vec<(String, String)> = String::from_utf8_lossy(form)
+            .split('&')
+            .filter_map(|p| p.split_once('='))
+            .map(|(k, v)| (decode(k), decode(v)))
+            .collect();
+        let field = |name: &str| form.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str());
+        if let Some((token, post)) = identity {
+            let fits = if post {
+                request.method == "POST"
+                    && field("grant_type") == Some("refresh_token")
+                    && field("refresh_token") == Some(token)
+            } else {
+                if request.method == "POST" {
+                    return error(404, "UNSUPPORTED", "no POST here");
+                }
+                let sent = request.header("authorization").and_then(|a| a.strip_prefix("Basic "));
+                sent.and_then(|s| STANDARD.decode(s).ok())
+                    .is_some_and(|b| b.ends_with(format!(":{token}").as_bytes()))
+            };
+            if !fits {
+                return error(401, "UNAUTHORIZED", "who are you");
+            }
+        } else if let Some((user, password)) = login {
             let want = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
             if request.header("authorization") != Some(&want) {
                 return error(401, "UNAUTHORIZED", "who are you");
             }
         }
         let token = format!("token-number-{}", self.serial());
-        let scopes = request.params("scope").map(str::to_owned).collect();
+        let scopes = match field("scope") {
+            Some(all) => all.split(' ').map(str::to_owned).collect(),
+            None => request.params("scope").map(str::to_owned).collect(),
+        };
         self.tokens.insert(token.clone(), (requests, scopes));
-        Answer::new(200).body(json!({"token": token, "expires_in": 300}).to_string())
+        let life = self.any(|s| match s {
+            Switch::TokenLife { says, millis } => Some((*says, *millis)),
+            _ => None,
+        });
+        if let Some((_, millis)) = life {
+            self.ends.insert(token.clone(), Instant::now() + Duration::from_millis(millis));
+        }
+        let says = life.map_or(300, |(says, _)| says);
+        Answer::new(200).body(json!({"token": token, "expires_in": says}).to_string())
     }
 
     /// What stands in the way of a request, by its credentials.
@@ -182,6 +231,12 @@ impl State {
             .with("WWW-Authenticate", format!("Bearer realm=\"{realm}\",service=\"test\""))
             .body(error(401, "UNAUTHORIZED", "a token please").body);
         let Some(token) = sent.and_then(|s| s.strip_prefix("Bearer ")) else { return Some(refuse) };
+        if self.any(|s| matches!(s, Switch::OwnToken(own) if *own == token).then_some(())).is_some() {
+            return None;
+        }
+        if self.ends.get(token).is_some_and(|end| Instant::now() >= *end) {
+            return Some(refuse);
+        }
         let Some((left, scopes)) = self.tokens.get_mut(token) else { return Some(refuse) };
         if *left == 0 {
             return Some(refuse);
@@ -350,6 +405,12 @@ impl State {
             return created;
         }
         repo.manifests.insert(digest.clone(), (media_type, body.to_vec()));
+        let knows = self.any(|s| matches!(s, Switch::Referrers { .. }).then_some(()));
+        let repo = self.repos.entry(repo_name.to_owned()).or_default();
+        let created = match value["subject"]["digest"].as_str().filter(|_| knows.is_some()) {
+            Some(subject) => created.with("OCI-Subject", subject),
+            None => created,
+        };
         if is_tag {
             repo.tag(name, &digest);
             if let Some(looks) = hide {
@@ -357,6 +418,33 @@ impl State {
             }
         }
         created
+    }
+
+    /// What refers to a subject, one page of it.
+    pub(super) fn referrers(&self, request: &Request, repo: &str, subject: &str) -> Answer {
+        let page = self.any(|s| if let Switch::Referrers { page } = s { Some(*page) } else { None });
+        let Some(page) = page else { return error(404, "UNSUPPORTED", "no such path") };
+        let manifests = self.repos.get(repo).into_iter().flat_map(|r| &r.manifests);
+        let all: Vec<Value> = manifests
+            .filter_map(|(digest, (kind, bytes))| {
+                let value: Value = serde_json::from_slice(bytes).ok()?;
+                (value["subject"]["digest"] == subject).then(|| {
+                    json!({
+                        "mediaType": kind, "digest": digest, "size": bytes.len(),
+                        "artifactType": value["artifactType"], "annotations": value["annotations"],
+                    })
+                })
+            })
+            .collect();
+        let from: usize = request.param("from").and_then(|f| f.parse().ok()).unwrap_or(0).min(all.len());
+        let to = (from + page).min(all.len());
+        let body = json!({"schemaVersion": 2, "manifests": &all[from..to]});
+        let answer = Answer::new(200).with("Content-Type", "application/vnd.oci.image.index.v1+json");
+        let answer = match to < all.len() {
+            true => answer.with("Link", format!("</v2/{repo}/referrers/{subject}?from={to}>; rel=\"next\"")),
+            false => answer,
+        };
+        answer.body(body.to_string())
     }
 
     pub(super) fn delete_manifest(&mut self, repo: &str, name: &str) -> Answer {

@@ -138,7 +138,13 @@ fn padding<'a>(layer: &Layer<'a>) -> Option<&'a str> {
 }
 
 /// The length of what a window sees (keras `conv_output_length`).
-fn slid(length: Option<u64>, window: u64, padding: &str, stride: u64, dilation: u64) -> Option<Option<u64>> {
+pub(super) fn slid(
+    length: Option<u64>,
+    window: u64,
+    padding: &str,
+    stride: u64,
+    dilation: u64,
+) -> Option<Option<u64>> {
     let Some(length) = length else { return Some(None) };
     let window = window.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
     let places = match padding {

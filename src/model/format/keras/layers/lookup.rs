@@ -139,8 +139,10 @@ fn mask_is_plain(layer: &Layer<'_>) -> bool {
 /// What counts and flags are: the default dtype of floats, which no file records unless another layer
 /// has it; hardly anybody changes it.
 fn floats(ctx: &Ctx, layer: &Layer<'_>) -> Option<DType> {
-    let own = if ctx.keras >= 3 { None } else { ctx.compute(layer).filter(|d| is_float(*d)) };
-    own.or(ctx.floatx).or(Some(DType::Float32))
+    if ctx.keras >= 3 {
+        return ctx.floatx;
+    }
+    ctx.compute(layer).filter(|d| is_float(*d)).or(ctx.floatx).or(Some(DType::Float32))
 }
 
 fn text(ctx: &Ctx, layer: &Layer<'_>, x: &Spec) -> Vec<Spec> {

@@ -7,6 +7,7 @@
 //! Invariant: a rule never invents a dimension. What it cannot tell is `None`, a shape too.
 
 mod conv;
+mod functions;
 mod lookup;
 mod merge;
 mod ops;
@@ -57,6 +58,11 @@ impl Ctx {
     /// Whether a limit was reached, after which nothing more is known.
     pub(super) fn exhausted(&self) -> bool {
         self.steps.get() >= MAX_STEPS
+    }
+
+    /// Counts layers that are gone through for one call of a model.
+    pub(super) fn pay(&self, layers: usize) {
+        self.steps.set(self.steps.get().saturating_add(layers));
     }
 
     fn policy(&self, layer: &Layer<'_>) -> Option<Policy> {
@@ -156,7 +162,7 @@ fn rule(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
             };
             one(x.shape, dtype)
         }
-        "TFOpLambda" | "SlicingOpLambda" => return ops::tensorflow(ctx, layer, args),
+        "TFOpLambda" | "SlicingOpLambda" => return functions::apply(layer, args),
         "Identity" => one(x.shape, ctx.cast(layer, x.dtype)),
         "Dense" | "TimeDistributedDense" | "MaxoutDense" => {
             let units = layer.size("units").or_else(|| layer.size("output_dim"));
@@ -182,7 +188,11 @@ fn rule(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
                 .or_else(|| merge::apply(ctx, layer, args))
                 .or_else(|| recurrent::apply(ctx, layer, args))
                 .or_else(|| lookup::apply(ctx, layer, args))
-                .or_else(|| if ctx.keras >= 3 { ops::apply(ctx, layer, args) } else { None });
+                .or_else(|| {
+                    // Without modules a class of the author's own may have any name; it is a layer.
+                    let operation = ctx.keras >= 3 && layer.config.get("trainable").is_none();
+                    if operation { ops::apply(ctx, layer, args) } else { None }
+                });
         }
     })
 }
@@ -221,6 +231,19 @@ fn ragged(ctx: &Ctx, layer: &Layer<'_>, x: &Spec) -> Option<Vec<Spec>> {
         "Dense" if x.encoding == Encoding::Sparse && x.rank() == Some(2) => {
             let shape = x.shape.as_ref().map(|s| vec![s[0], layer.size("units")]);
             Some(one(shape, ctx.compute(layer)))
+        }
+        // Rows of different lengths go through as they are, or become one row of numbers each.
+        "Embedding" if x.encoding == Encoding::Ragged => {
+            let shape = x.shape.as_ref().map(|s| [&s[..], &[layer.size("output_dim")]].concat());
+            Some(vec![Spec { shape, dtype: ctx.compute(layer), encoding: Encoding::Ragged }])
+        }
+        "LSTM" | "GRU" | "SimpleRNN" if x.encoding == Encoding::Ragged && !layer.flag("return_sequences") => {
+            let dense = Spec { encoding: Encoding::Dense, ..x.clone() };
+            recurrent::apply(ctx, layer, &Args::one(dense))
+        }
+        "GlobalAveragePooling1D" if x.encoding == Encoding::Ragged => {
+            let dense = Spec { encoding: Encoding::Dense, ..x.clone() };
+            conv::apply(ctx, layer, &dense)
         }
         _ => None,
     }

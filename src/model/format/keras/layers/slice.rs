@@ -71,14 +71,23 @@ fn slice(value: &Value) -> Option<Part> {
 
 /// How many places a slice has, as Python's `slice.indices` counts them.
 fn length(dim: Option<u64>, start: Option<i64>, stop: Option<i64>, step: i64) -> Option<Option<u64>> {
-    let Some(n) = dim else { return Some(None) };
-    let n = i64::try_from(n).ok()?;
-    if step < 1 {
+    if step == 0 {
         return None;
     }
-    let place = |bound: i64| if bound < 0 { bound.saturating_add(n).max(0) } else { bound.min(n) };
-    let (start, stop) = (start.map_or(0, place), stop.map_or(n, place));
-    u64::try_from((stop - start).max(0)).ok().map(|n| Some(n.div_ceil(step.unsigned_abs())))
+    let Some(n) = dim else { return Some(None) };
+    let n = i64::try_from(n).ok()?;
+    // Backwards, places lie one before the first at the least, else one behind the last at the most.
+    let (least, most) = if step < 0 { (-1, n - 1) } else { (0, n) };
+    let place = |bound: i64| {
+        if bound < 0 { bound.saturating_add(n).max(least) } else { bound.min(most) }
+    };
+    let (start, stop) = if step < 0 {
+        (start.map_or(most, place), stop.map_or(least, place))
+    } else {
+        (start.map_or(least, place), stop.map_or(most, place))
+    };
+    let span = if step < 0 { start - stop } else { stop - start };
+    u64::try_from(span.max(0)).ok().map(|n| Some(n.div_ceil(step.unsigned_abs())))
 }
 
 #[cfg(test)]
@@ -95,6 +104,15 @@ mod tests {
             Some(vec![None, Some(2), Some(4)])
         );
         assert_eq!(of(r#"[{"class_name":"__ellipsis__","config":{}},0]"#), Some(vec![None, Some(5)]));
+        let back = |start: &str, stop: &str| {
+            of(&format!(r#"[{all},{{"start":{start},"stop":{stop},"step":-2}}]"#)).unwrap()[1]
+        };
+        // `len(range(*slice(start, stop, -2).indices(5)))`
+        assert_eq!(back("null", "null"), Some(3));
+        assert_eq!(back("3", "0"), Some(2));
+        assert_eq!(back("9", "-9"), Some(3));
+        assert_eq!(back("1", "3"), Some(0));
+        assert_eq!(of(r#"[{"start":0,"stop":2,"step":0}]"#), None);
         assert_eq!(of("[0,0,0,0]"), None);
         assert_eq!(of("0"), Some(vec![Some(5), Some(4)]));
     }

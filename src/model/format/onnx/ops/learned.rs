@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::model::contract::DType;
 use crate::model::format::onnx::infer::{Node, Val};
-use crate::model::format::onnx::ops::{same_as_first, val};
+use crate::model::format::onnx::ops::{same_as_first, shapes::product, val};
 use crate::model::format::onnx::types::{Dim, Type};
 
 /// The types of a node's outputs, as many as can be told.
@@ -66,10 +66,9 @@ pub(super) fn apply(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
             vec![node.tensor(0).map(|(_, s)| val(elem, s.cloned()))]
         }
         "ArrayFeatureExtractor" => {
-            let picked = match node.tensor(1).and_then(|t| t.1).and_then(|y| y.last()) {
-                Some(d) => d.clone(),
-                None => Dim::Unknown,
-            };
+            // All numbers of the second input are places, however they are laid out
+            // (onnxruntime/core/providers/cpu/ml/array_feature_extractor.cc).
+            let picked = node.tensor(1).and_then(|t| t.1).map_or(Dim::Unknown, |y| product(y));
             vec![node.tensor(0).map(|(e, s)| {
                 let rows = s.map(|s| {
                     if s.len() == 1 { vec![Dim::Size(1)] } else { s[..s.len().saturating_sub(1)].to_vec() }

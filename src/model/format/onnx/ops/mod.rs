@@ -5,6 +5,7 @@
 //! a wrong answer never is.
 
 mod arrays;
+mod contrib;
 mod learned;
 mod neural;
 mod shapes;
@@ -93,6 +94,7 @@ pub(super) fn apply(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
             standard(node)?
         }
         "ai.onnx.ml" => return learned::apply(node),
+        "com.microsoft" => return contrib::apply(node),
         "ai.onnx.preview.training" => return Ok(neural::training(node)),
         _ => None,
     };
@@ -264,6 +266,13 @@ fn elementwise(node: &Node<'_, '_>, elem: Option<DType>, dtype_of: usize) -> Opt
         };
     }
     Some(Val { values: computed(node), ..val(elem, shape) })
+}
+
+/// Shape by broadcasting two of the inputs.
+fn pair(node: &Node<'_, '_>, left: usize, right: usize, elem: Option<DType>) -> Option<Val> {
+    let (_, a) = node.tensor(left)?;
+    let (_, b) = node.tensor(right)?;
+    Some(val(elem, a.zip(b).and_then(|(a, b)| broadcast(a, b))))
 }
 
 /// The sum, difference, product or quotient of two short lists of whole numbers.

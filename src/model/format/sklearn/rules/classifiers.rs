@@ -1,8 +1,10 @@
 //! Classifiers that stand for themselves; those that wrap others are in `meta.rs`.
 
 use crate::model::contract::DType;
-use crate::model::format::sklearn::answer::{Given, Method, Model, Out, Type};
-use crate::model::format::sklearn::rules::{FLOAT, Labels, Rules, is_old, layer, linear, precision, release};
+use crate::model::format::sklearn::answer::{Answer, Given, Method, Model, Out, Type};
+use crate::model::format::sklearn::rules::{
+    FLOAT, INT64, Labels, Rules, before, layer, linear, precision, since,
+};
 use crate::model::format::sklearn::state::Part;
 
 /// What a classifier gives; `None` where the class is none that is known.
@@ -54,27 +56,44 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
         _ => return None,
     };
     let mut model = Model::of(Given::Unknown).with(Method::Predict, labels.predicted());
-    // It learned to tell several labels in 1.0; before, it takes them and gives one.
-    if name == "RidgeClassifierCV"
-        && matches!(labels, Labels::Indicator(_))
-        && release(part).is_none_or(|v| v < (1, 0))
+    // They learned to tell several labels later than to take them: until then, the best one is given.
+    let learned = match name {
+        "RidgeClassifier" => Some((0, 18)),
+        "RidgeClassifierCV" => Some((1, 0)),
+        _ => None,
+    };
+    if let (Some(learned), Labels::Indicator(_)) = (learned, &labels)
+        && !since(part, learned)
     {
-        model.add(Method::Predict, Out::vague(Type::Unknown));
+        let known = before(part, learned);
+        model.add(Method::Predict, if known { Out::column(INT64) } else { Out::vague(Type::Unknown) });
     }
-    // Trees gave labels of several targets as float64.
+    // Until 0.21 trees gave labels of several targets as float64, and failed where they are texts.
     if let Labels::Many(all) = &labels
         && (name.contains("Tree") || name.contains("Forest"))
-        && is_old(part)
+        && !since(part, (0, 21))
     {
-        model.add(Method::Predict, Out::wide(Type::Unknown, all.len() as u64));
+        let number = |(dtype, _): &(Type, _)| matches!(dtype, Type::Is(d) if *d != DType::String && *d != DType::Object);
+        if before(part, (0, 21)) && all.iter().all(number) {
+            model.add(Method::Predict, Out::wide(FLOAT, all.len() as u64));
+        } else {
+            model.methods.clear();
+        }
     }
-    if shares && !(name == "RadiusNeighborsClassifier" && is_old(part)) {
-        model.add(Method::Proba, labels.shares_as(share_type(part)));
+    // Until 1.6 its numbers came of the shares of its parts, in their type.
+    let weak = name == "AdaBoostClassifier"
+        && part.text("algorithm") != Some("SAMME")
+        && !since(part, (1, 6))
+        && part.list("estimators_").iter().any(|e| {
+            rules.model(*e).answer(Method::Proba).and_then(Answer::one).map(|out| out.dtype) != Some(FLOAT)
+        });
+    if shares && (name != "RadiusNeighborsClassifier" || since(part, (0, 22))) {
+        model.add(Method::Proba, labels.shares_as(if weak { Type::Unknown } else { share_type(part) }));
     }
     if scores {
         let answer = match name {
             "SVC" | "NuSVC" => pairs(part, &labels).into(),
-            _ => labels.scores_as(score_type(part)),
+            _ => labels.scores_as(if weak { Type::Unknown } else { score_type(part) }),
         };
         model.add(Method::Decision, answer);
     }
@@ -86,6 +105,8 @@ fn share_type(part: Part<'_>) -> Type {
     match part.name() {
         "LogisticRegression" | "LogisticRegressionCV" => linear(part),
         "GaussianNB" => precision(part, "theta_"),
+        // Draws that were not turned into shares until 0.21.
+        "DummyClassifier" if part.text("strategy") == Some("stratified") && !since(part, (0, 21)) => INT64,
         "MLPClassifier" => layer(part, "coefs_"),
         _ => FLOAT,
     }
@@ -111,6 +132,10 @@ fn pairs(part: Part<'_>, labels: &Labels) -> Out {
         (Some(2), _) => Out::column(FLOAT),
         (Some(n), Some("ovr")) => Out::wide(FLOAT, n),
         (Some(n), Some("ovo")) => Out::wide(FLOAT, n.checked_mul(n.saturating_sub(1)).map(|n| n / 2)),
+        // What was not said stood for that until 0.19.
+        (Some(n), None) if before(part, (0, 19)) => {
+            Out::wide(FLOAT, n.checked_mul(n.saturating_sub(1)).map(|n| n / 2))
+        }
         _ => Out::vague(FLOAT),
     }
 }

@@ -1,7 +1,7 @@
 //! Clusters, mixtures, densities and outliers.
 
-use crate::model::format::sklearn::answer::{Given, Method, Model, Out, Type};
-use crate::model::format::sklearn::rules::{FLOAT, INT32, INT64, precision, release};
+use crate::model::format::sklearn::answer::{Answer, Given, Method, Model, Out, Type};
+use crate::model::format::sklearn::rules::{FLOAT, INT32, INT64, before, precision, since};
 use crate::model::format::sklearn::state::Part;
 
 /// What an estimator without targets gives that predicts; `None` where the class is none of them.
@@ -30,10 +30,14 @@ pub(super) fn model(part: Part<'_>) -> Option<Model> {
                 .with(Method::Proba, Out::wide(dtype, part.dim("means_", 0)))
                 .with(Method::Score, Out::column(dtype))
         }
-        // Until 0.19; their `score_samples` gives something else.
-        "GMM" | "VBGMM" | "DPGMM" => model
-            .with(Method::Predict, Out::column(INT64))
-            .with(Method::Proba, Out::wide(FLOAT, part.dim("means_", 0))),
+        // Until 0.19; their scores come with the shares.
+        "GMM" | "VBGMM" | "DPGMM" => {
+            let shares = Out::wide(FLOAT, part.dim("means_", 0));
+            model
+                .with(Method::Predict, Out::column(INT64))
+                .with(Method::Proba, shares.clone())
+                .with(Method::Score, Answer::Many(vec![Out::column(FLOAT), shares]))
+        }
         "IsolationForest" | "OneClassSVM" | "EllipticEnvelope" | "SGDOneClassSVM" => outliers(part, model),
         "LocalOutlierFactor" => {
             if part.flag("novelty") != Some(true) {
@@ -52,14 +56,15 @@ pub(super) fn model(part: Part<'_>) -> Option<Model> {
 
 /// 1 for what is usual and -1 for what is not; scores of the samples since 0.20.
 fn outliers(part: Part<'_>, model: Model) -> Model {
-    let labels = if part.name() == "SGDOneClassSVM" { INT32 } else { INT64 };
-    let since = release(part).is_some_and(|v| v >= (0, 20));
-    let decision = if part.name() == "OneClassSVM" && !since {
-        // One column until it was flattened in 0.20.
-        Out::vague(FLOAT)
-    } else {
-        Out::column(FLOAT)
+    let svm = part.name() == "OneClassSVM";
+    let labels = match part.name() {
+        "SGDOneClassSVM" => INT32,
+        // As the library gave them until 0.19.
+        "OneClassSVM" if before(part, (0, 19)) => FLOAT,
+        _ => INT64,
     };
+    // One column until it was flattened in 0.20.
+    let decision = if svm && !since(part, (0, 20)) { Out::wide(FLOAT, 1) } else { Out::column(FLOAT) };
     let model = model.with(Method::Predict, Out::column(labels)).with(Method::Decision, decision);
-    if since { model.with(Method::Score, Out::column(FLOAT)) } else { model }
+    if since(part, (0, 20)) { model.with(Method::Score, Out::column(FLOAT)) } else { model }
 }

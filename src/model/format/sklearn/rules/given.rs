@@ -4,9 +4,11 @@
 //! Only attributes of which every class that has them agrees on the meaning are used; the classes
 //! that do not are told apart by name.
 
+use std::collections::BTreeMap;
+
 use crate::model::contract::DType;
 use crate::model::format::sklearn::answer::{Dim, Given, Model, Type};
-use crate::model::format::sklearn::rules::Rules;
+use crate::model::format::sklearn::rules::{Rules, transformers};
 use crate::model::format::sklearn::state::Part;
 use crate::model::pickle::Node;
 
@@ -66,6 +68,7 @@ const BY_ATTRIBUTE: &[(&str, At)] = &[
     ("K_fit_rows_", Axis(0)),
     ("shape_fit_", Element(1)),
     ("initial_imputer_", Inner),
+    ("nbrs_", Inner),
     ("base_estimator_", Inner),
     ("tree_", Inner),
     ("estimators_", Inners),
@@ -122,6 +125,10 @@ pub(super) fn of(rules: &Rules, part: Part<'_>) -> (Given, Vec<String>) {
         return (given, names);
     }
     let class = part.name();
+    // The legacy encoder of some of the columns tells nothing of the others.
+    if class == "OneHotEncoder" && transformers::some_columns(part) {
+        return (Given::Table(Dim::Unknown), names);
+    }
     for (attr, at) in BY_ATTRIBUTE {
         if misleads(class, attr) {
             continue;
@@ -146,8 +153,13 @@ pub(super) fn of(rules: &Rules, part: Part<'_>) -> (Given, Vec<String>) {
         "MLPClassifier" | "MLPRegressor" => {
             part.list("coefs_").first().and_then(|c| c.as_dims()?.first().copied())
         }
-        // The legacy encoder: where each column begins, and the end.
+        // The legacy encoder: where each column begins, and the end; of all columns.
         "OneHotEncoder" => part.dim("feature_indices_", 0).and_then(|n| n.checked_sub(1)),
+        "CalibratedClassifierCV" => part.list("calibrated_classifiers_").first().and_then(|c| {
+            let inner = c.attr("estimator").or_else(|| c.attr("base_estimator"))?;
+            width(rules, inner)
+        }),
+        "MissingIndicator" => part.count("_n_features"),
         "TfidfTransformer" => part.dim("_idf_diag", 0).or_else(|| part.dim("idf_", 0)),
         "ColumnTransformer" => part.count("_n_features"),
         "SparseCoder" => part.dim("dictionary", 1),
@@ -158,8 +170,20 @@ pub(super) fn of(rules: &Rules, part: Part<'_>) -> (Given, Vec<String>) {
 
 /// How many columns an estimator takes; also one of Cython's trees, by its arguments.
 fn width(rules: &Rules, part: Part<'_>) -> Option<u64> {
-    if part.name() == "Tree" && part.is_ours() {
-        return part.args().first().and_then(|n| n.as_count());
+    match part.name() {
+        "Tree" if part.is_ours() => return part.args().first().and_then(|n| n.as_count()),
+        // Of neighbors: its state begins with the data.
+        "newObj" if part.is_ours() => {
+            let class = match part.args().first()?.node() {
+                Node::Global { name, .. } => name.as_str(),
+                _ => return None,
+            };
+            if !["KDTree", "BallTree", "BinaryTree"].iter().any(|c| class.starts_with(c)) {
+                return None;
+            }
+            return part.state()?.elements()?.first()?.as_dims()?.get(1).copied();
+        }
+        _ => {}
     }
     match rules.model(part).given {
         Given::Table(Dim::Is(n)) => Some(n),
@@ -182,7 +206,7 @@ pub(super) fn cells(rules: &Rules, part: Part<'_>, model: &Model) -> Vec<Option<
             let texts = |p: &Part<'_>| p.as_dtype().filter(|d| *d == DType::String);
             part.list("categories_").iter().map(texts).collect()
         }
-        "Pipeline" => through(rules, part),
+        "Pipeline" => through(rules, part, !model.names.is_empty()),
         "ColumnTransformer" => return placed(rules, part, model, width),
         "GridSearchCV" | "RandomizedSearchCV" | "HalvingGridSearchCV" | "HalvingRandomSearchCV" => {
             part.attr("best_estimator_").map(|e| rules.model(e).cells.clone()).unwrap_or_default()
@@ -192,11 +216,12 @@ pub(super) fn cells(rules: &Rules, part: Part<'_>, model: &Model) -> Vec<Option<
     if cells.len() == width && cells.iter().any(Option::is_some) { cells } else { Vec::new() }
 }
 
-/// The first step, behind those that fill in values.
-fn through(rules: &Rules, part: Part<'_>) -> Vec<Option<DType>> {
+/// The first step, behind those that fill in values: in columns with names, as a column of texts may
+/// have gaps, and an array of texts may not.
+fn through(rules: &Rules, part: Part<'_>, named: bool) -> Vec<Option<DType>> {
     for entry in part.list("steps") {
         let Some(step) = entry.elements().and_then(|e| e.get(1).copied()) else { break };
-        if step.name() != "SimpleImputer" || step.attr("indicator_").is_some() {
+        if step.name() != "SimpleImputer" || step.attr("indicator_").is_some() || !named {
             return rules.model(step).cells.clone();
         }
     }
@@ -206,11 +231,13 @@ fn through(rules: &Rules, part: Part<'_>) -> Vec<Option<DType>> {
 /// The columns of each transformer, in their places.
 fn placed(rules: &Rules, part: Part<'_>, model: &Model, width: usize) -> Vec<Option<DType>> {
     let mut cells = vec![None; width];
+    let names: BTreeMap<&str, usize> =
+        model.names.iter().enumerate().rev().map(|(at, name)| (name.as_str(), at)).collect();
     for entry in part.list("transformers_") {
         let parts = entry.elements().unwrap_or_default();
         let [_, inner, columns, ..] = parts.as_slice() else { continue };
         let place = |column: Part<'_>| match column.as_text() {
-            Some(name) => model.names.iter().position(|n| n == name),
+            Some(name) => names.get(name).copied(),
             None => column.as_count().and_then(|n| usize::try_from(n).ok()),
         };
         let known = rules.model(*inner);
@@ -221,6 +248,10 @@ fn placed(rules: &Rules, part: Part<'_>, model: &Model, width: usize) -> Vec<Opt
             continue;
         }
         let chosen = columns.elements().unwrap_or_default();
+        // A look for each, in a table of names.
+        if part.pickle().look(chosen.len() * 16).is_none() {
+            return Vec::new();
+        }
         if chosen.len() != known.cells.len() || chosen.iter().any(|c| matches!(c.node(), Node::Bool(_))) {
             continue;
         }

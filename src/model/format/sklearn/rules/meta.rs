@@ -2,7 +2,7 @@
 
 use crate::model::contract::DType;
 use crate::model::format::sklearn::answer::{Answer, Dim, Given, Layout, Method, Model, Out, Type};
-use crate::model::format::sklearn::rules::{FLOAT, Labels, Rules, columns, is_old, labels};
+use crate::model::format::sklearn::rules::{FLOAT, Labels, Rules, before, columns, labels, since};
 use crate::model::format::sklearn::state::Part;
 use crate::model::pickle::Node;
 
@@ -11,7 +11,10 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
     Some(match part.name() {
         "Pipeline" => pipeline(rules, part),
         "GridSearchCV" | "RandomizedSearchCV" | "HalvingGridSearchCV" | "HalvingRandomSearchCV" => {
-            forward(rules, part, &["best_estimator_"])
+            let mut model = forward(rules, part, &["best_estimator_"]);
+            // Passed on since 0.24.
+            model.methods.retain(|(m, _)| *m != Method::Score || since(part, (0, 24)));
+            model
         }
         "RANSACRegressor" => forward(rules, part, &["estimator_"]),
         "FrozenEstimator" => forward(rules, part, &["estimator"]),
@@ -60,10 +63,10 @@ fn of_labels(labels: &Labels) -> Model {
     Model::of(Given::Unknown).with(Method::Predict, labels.predicted())
 }
 
-/// Scores of two classes had a second dimension once.
+/// Scores of two classes had a second dimension until 0.19.
 fn scores(part: Part<'_>, labels: &Labels, dtype: Type) -> Answer {
-    if labels.count() == Some(2) && is_old(part) {
-        return Out::vague(dtype).into();
+    if labels.count() == Some(2) && before(part, (0, 19)) {
+        return Out::wide(dtype, if part.name() == "OneVsOneClassifier" { 2 } else { 1 }).into();
     }
     labels.scores_as(dtype)
 }
@@ -123,6 +126,10 @@ fn pipeline(rules: &Rules, part: Part<'_>) -> Model {
         settle(&mut given, &mut names, open, &model);
         result.given = given;
         for (method, answer) in &model.methods {
+            // Passed on since 0.22.
+            if *method == Method::Score && !since(part, (0, 22)) {
+                continue;
+            }
             let answer = match model.given {
                 Given::Table(Dim::Is(n)) => {
                     answer.after(&Out { dims: Some(vec![Dim::Is(n)]), ..fed.clone() })
@@ -180,10 +187,21 @@ fn many_classifiers(rules: &Rules, part: Part<'_>) -> Model {
     };
     let mut model = Model::of(inner.first().map_or(Given::Unknown, |m| m.given));
     if let Some(predicted) = all(Method::Predict) {
-        model.add(Method::Predict, labels::stacked(&predicted));
+        // CatBoost gives a column where others give one number per row.
+        let flat = predicted.iter().all(|out| out.dims.as_deref() == Some(&[]));
+        model.add(
+            Method::Predict,
+            if flat { labels::stacked(&predicted) } else { Out::vague(Type::Unknown).into() },
+        );
     }
     if let Some(shares) = all(Method::Proba) {
-        model.add(Method::Proba, Answer::Many(shares));
+        // Until 0.19 they lay behind each other, and failed where they were not alike.
+        if since(part, (0, 19)) {
+            model.add(Method::Proba, Answer::Many(shares));
+        } else if before(part, (0, 19)) && shares.iter().all(|s| *s == shares[0]) {
+            let width = shares[0].width();
+            model.add(Method::Proba, Out::new(shares[0].dtype, &[width, Dim::Is(shares.len() as u64)]));
+        }
     }
     model
 }
@@ -204,11 +222,16 @@ fn chain(rules: &Rules, part: Part<'_>) -> Model {
         None => return Model::of(Given::Unknown),
     };
     model.add(Method::Predict, out.clone());
-    // Shares and scores are of the second of two classes.
-    let two = estimators.iter().all(|e| matches!(Labels::of(*e), Labels::One(_, Some(2))));
-    if part.name() == "ClassifierChain" && two {
-        for method in [Method::Proba, Method::Decision] {
-            if estimators.iter().all(|e| rules.has(*e, method)) {
+    // Shares are of the second class, scores of the second of two.
+    let classes = |e: &Part<'_>| match Labels::of(*e) {
+        Labels::One(_, n) => n,
+        _ => None,
+    };
+    let two = estimators.iter().all(|e| classes(e) == Some(2));
+    let more = estimators.iter().all(|e| classes(e).is_some_and(|n| n >= 2));
+    if part.name() == "ClassifierChain" {
+        for (method, fits) in [(Method::Proba, more), (Method::Decision, two)] {
+            if fits && estimators.iter().all(|e| rules.has(*e, method)) {
                 model.add(method, out.clone());
             }
         }
@@ -260,13 +283,17 @@ fn stacking(rules: &Rules, part: Part<'_>) -> Model {
     let mut model = Model::of(Given::Unknown);
     if part.name() == "StackingClassifier" {
         let labels = Labels::of(part);
-        if !matches!(labels, Labels::One(..)) {
-            return model.with(Method::Predict, Out::vague(Type::Unknown));
-        }
         model.add(Method::Predict, labels.predicted());
         for method in [Method::Proba, Method::Decision] {
-            if let Some(answer) = inner.answer(method) {
-                model.add(method, answer.clone());
+            match (&labels, inner.answer(method)) {
+                (Labels::One(..), Some(answer)) => model.add(method, answer.clone()),
+                // Of several labels, the share of each one's first class.
+                (Labels::Many(_), Some(Answer::Many(shares))) if !shares.is_empty() => {
+                    let n = shares.len() as u64;
+                    model.add(method, Out::wide(columns::common(shares), n));
+                }
+                (_, Some(_)) => model.add(method, Out::vague(Type::Unknown)),
+                (_, None) => {}
             }
         }
     } else if let Some(answer) = inner.answer(Method::Predict) {

@@ -12,6 +12,7 @@ mod classifiers;
 mod clusters;
 mod columns;
 mod given;
+mod importances;
 mod labels;
 mod meta;
 mod regressors;
@@ -51,7 +52,11 @@ impl Rules {
         }
         self.known.borrow_mut().insert(part.id, unknown);
         self.depth.set(self.depth.get() + 1);
-        let model = Rc::new(self.describe(part));
+        let mut model = self.describe(part);
+        if part.pickle().copy(model.weight()).is_none() {
+            model = Model::of(Given::Unknown);
+        }
+        let model = Rc::new(model);
         self.depth.set(self.depth.get() - 1);
         self.known.borrow_mut().insert(part.id, Rc::clone(&model));
         model
@@ -136,15 +141,14 @@ pub(super) const INT32: Type = Type::Is(DType::Int32);
 /// int64.
 pub(super) const INT64: Type = Type::Is(DType::Int64);
 
-/// The release of scikit-learn that an estimator was saved by: `_sklearn_version`, since 0.18.
-pub(super) fn release(part: Part<'_>) -> Option<(u32, u32)> {
-    let mut parts = part.text("_sklearn_version")?.split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+/// Whether an estimator was saved before a release.
+fn before(part: Part<'_>, release: (u32, u32)) -> bool {
+    part.release().is_some_and(|own| own < release)
 }
 
-/// Whether an estimator was saved before 0.22, or does not say: details of answers were settled then.
-fn is_old(part: Part<'_>) -> bool {
-    release(part).is_none_or(|v| v < (0, 22))
+/// Whether an estimator was saved by a release or a later one.
+fn since(part: Part<'_>, release: (u32, u32)) -> bool {
+    part.release().is_some_and(|own| own >= release)
 }
 
 /// Whether fitting left a trace: an attribute that ends in an underscore, or the training data.
@@ -167,6 +171,6 @@ pub(super) fn is_ready(part: Part<'_>) -> bool {
             None => break,
         }
     }
-    let transforms = transformers::is_plain(part.name());
+    let transforms = transformers::is_plain(part);
     transforms || part.name().is_empty() || is_fitted(part)
 }

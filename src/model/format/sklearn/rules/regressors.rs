@@ -2,7 +2,7 @@
 
 use crate::model::contract::DType;
 use crate::model::format::sklearn::answer::{Answer, Given, Method, Model, Out, Type};
-use crate::model::format::sklearn::rules::{FLOAT, layer, linear, precision, release};
+use crate::model::format::sklearn::rules::{FLOAT, before, layer, linear, precision};
 use crate::model::format::sklearn::state::Part;
 
 /// What a regressor gives; `None` where the class is none that is known.
@@ -36,8 +36,7 @@ pub(super) fn model(part: Part<'_>) -> Option<Model> {
         | "RidgeCV"
         | "SGDRegressor"
         | "TheilSenRegressor"
-        | "TweedieRegressor"
-        | "RandomizedLasso" => weighted(part),
+        | "TweedieRegressor" => weighted(part),
         "SVR" | "NuSVR" | "GradientBoostingRegressor" | "HistGradientBoostingRegressor" => Out::column(FLOAT),
         "DecisionTreeRegressor" | "ExtraTreeRegressor" | "RandomForestRegressor" | "ExtraTreesRegressor" => {
             targets(FLOAT, part.count("n_outputs_"))
@@ -58,7 +57,24 @@ pub(super) fn model(part: Part<'_>) -> Option<Model> {
         "PLSRegression" | "PLSCanonical" | "CCA" => return Some(least_squares(part)),
         _ => return None,
     };
-    Some(Model::of(Given::Unknown).with(Method::Predict, Answer::from(predicted)))
+    let model = Model::of(Given::Unknown).with(Method::Predict, Answer::from(predicted.clone()));
+    Some(match decision(part, predicted) {
+        Some(out) => model.with(Method::Decision, out),
+        None => model,
+    })
+}
+
+/// Until 0.19 linear regressors, support vectors and gradient boosting had a `decision_function` that
+/// gives what `predict` gives.
+fn decision(part: Part<'_>, predicted: Out) -> Option<Out> {
+    if !before(part, (0, 19)) {
+        return None;
+    }
+    match part.name() {
+        "SVR" | "NuSVR" => Some(Out::wide(FLOAT, 1)),
+        "GradientBoostingRegressor" => Some(predicted),
+        _ => part.has("coef_").then_some(predicted),
+    }
 }
 
 /// One number per row for one target, a row of them for several.
@@ -103,8 +119,16 @@ fn neighbors(part: Part<'_>) -> Out {
 
 /// A target of one column was a column of the answer until it was squeezed in 1.1.
 fn process(part: Part<'_>) -> Out {
+    // The class of 0.17, which was gone in 0.20.
+    if part.name() == "GaussianProcess" {
+        return match (part.count("y_ndim_"), part.dim("y", 1)) {
+            (Some(1), _) => Out::column(FLOAT),
+            (Some(2), n) => Out::wide(FLOAT, n),
+            _ => Out::vague(FLOAT),
+        };
+    }
     match part.dims("y_train_").as_deref() {
-        Some([_, 1]) => match release(part) {
+        Some([_, 1]) => match part.release() {
             Some(v) if v >= (1, 2) => Out::column(FLOAT),
             Some(v) if v < (1, 1) => Out::wide(FLOAT, 1),
             _ => Out::vague(FLOAT),
@@ -114,7 +138,8 @@ fn process(part: Part<'_>) -> Out {
 }
 
 fn dummy(part: Part<'_>) -> Out {
-    let dtype = precision(part, "constant_");
+    // Until 0.20 multiplied with ones.
+    let dtype = if before(part, (0, 20)) { FLOAT } else { precision(part, "constant_") };
     let flat = ["output_2d_", "outputs_2d_"].iter().find_map(|a| part.flag(a)).map(|two| !two);
     let n = part.count("n_outputs_").or_else(|| part.dims("constant_")?.last().copied());
     match (flat, n) {

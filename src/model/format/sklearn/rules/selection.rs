@@ -1,6 +1,7 @@
 //! How many columns the selectors leave, counted from the scores that they keep.
 
 use crate::model::format::sklearn::answer::Dim;
+use crate::model::format::sklearn::rules::importances;
 use crate::model::format::sklearn::state::Part;
 
 /// The width that a selector leaves; `None` where the class is none that is known.
@@ -16,8 +17,12 @@ pub(super) fn width(part: Part<'_>) -> Option<Dim> {
     let count = match part.name() {
         "RFE" | "RFECV" => part.count("n_features_"),
         "SequentialFeatureSelector" => part.attr("support_").and_then(Part::count_true),
-        // The importances are computed anew at each call.
-        "SelectFromModel" => None,
+        // Until 0.21: how often each was chosen.
+        "RandomizedLasso" | "RandomizedLogisticRegression" => {
+            let least = part.attr("selection_threshold").and_then(Part::as_float);
+            scores().zip(least).map(|(all, least)| all.iter().filter(|s| **s > least).count() as u64)
+        }
+        "SelectFromModel" => importances::left(part),
         "VarianceThreshold" => {
             let least = part.attr("threshold").and_then(Part::as_float);
             part.attr("variances_")

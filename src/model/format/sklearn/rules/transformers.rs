@@ -5,7 +5,7 @@
 
 use crate::model::contract::DType;
 use crate::model::format::sklearn::answer::{Dim, Given, Method, Model, Out, Type};
-use crate::model::format::sklearn::rules::{FLOAT, INT64, Rules, precision, selection};
+use crate::model::format::sklearn::rules::{FLOAT, INT64, Rules, before, precision, selection, since};
 use crate::model::format::sklearn::state::Part;
 use crate::model::pickle::Node;
 
@@ -25,10 +25,13 @@ pub(super) fn keeps_names(class: &str) -> bool {
     )
 }
 
-/// Whether a class may work without having been fitted.
-pub(super) fn is_plain(class: &str) -> bool {
+/// Whether an estimator may work without having been fitted.
+pub(super) fn is_plain(part: Part<'_>) -> bool {
+    if part.name() == "TfidfTransformer" {
+        return part.flag("use_idf") == Some(false);
+    }
     matches!(
-        class,
+        part.name(),
         "Normalizer"
             | "Binarizer"
             | "FunctionTransformer"
@@ -120,6 +123,10 @@ pub(super) fn model(rules: &Rules, part: Part<'_>) -> Option<Model> {
         "LinearDiscriminantAnalysis" | "LDA" => return None,
         "SimpleImputer" | "Imputer" | "IterativeImputer" | "KNNImputer" => imputer(part),
         "MissingIndicator" => match part.text("features") {
+            // Where nothing was missing, all were marked until 0.21.
+            Some("missing-only") if !since(part, (0, 21)) && part.dim("features_", 0) == Some(0) => {
+                Out::wide(Type::Is(DType::Bool), Dim::Same)
+            }
             Some("missing-only") => Out::wide(Type::Is(DType::Bool), part.dim("features_", 0)),
             _ => Out::wide(Type::Is(DType::Bool), Dim::Same),
         },
@@ -205,6 +212,11 @@ fn encoder(part: Part<'_>) -> Option<Out> {
     })
 }
 
+/// Whether a legacy encoder was told which columns to encode.
+pub(super) fn some_columns(part: Part<'_>) -> bool {
+    part.attr("categorical_features").is_some_and(|f| f.as_text() != Some("all"))
+}
+
 /// One column for each category that is not dropped; rare ones share a column.
 fn one_hot(part: Part<'_>) -> Option<u64> {
     let sum = |all: Vec<i64>| all.into_iter().try_fold(0u64, |s, n| s.checked_add(u64::try_from(n).ok()?));
@@ -212,15 +224,17 @@ fn one_hot(part: Part<'_>) -> Option<u64> {
         return sum(stored.ints()?);
     }
     // Before 0.20, and after where it was asked for: columns of integers.
-    if part.has("feature_indices_") {
-        if part.text("categorical_features").is_some_and(|f| f != "all") {
+    if let Some(ends) = part.attr("feature_indices_").or_else(|| part.attr("_feature_indices_")) {
+        if some_columns(part) {
             return None;
         }
-        if let Some(active) = part.attr("active_features_").or_else(|| part.attr("_active_features_")) {
+        let auto = part.attr("_n_values").or_else(|| part.attr("n_values"));
+        if auto.is_some_and(|n| n.as_text() == Some("auto"))
+            && let Some(active) = part.attr("active_features_").or_else(|| part.attr("_active_features_"))
+        {
             return active.as_dims()?.first().copied();
         }
-        let ends = part.attr("feature_indices_")?.ints()?;
-        return u64::try_from(*ends.last()?).ok();
+        return u64::try_from(*ends.ints()?.last()?).ok();
     }
     if part.has("_infrequent_enabled") && part.flag("_infrequent_enabled") != Some(false) {
         return None;
@@ -258,7 +272,7 @@ fn coder(part: Part<'_>) -> Out {
         Some(true) => n.and_then(|n| n.checked_mul(2)),
         _ => n,
     };
-    Out::wide(Type::Floating, n)
+    Out::wide(if before(part, (0, 21)) { FLOAT } else { Type::Floating }, n)
 }
 
 fn agglomeration(part: Part<'_>) -> Out {
@@ -277,7 +291,11 @@ fn imputer(part: Part<'_>) -> Out {
         // Words can be filled in too, and then nothing tells.
         None => matches!(part.text("strategy"), Some("most_frequent" | "constant")) && !part.has("axis"),
     };
-    let dtype = if part.dtype("_fit_dtype") == Some(DType::Object) {
+    // What is filled in tells what the columns hold.
+    let texts = part.name() == "SimpleImputer" && part.dtype("statistics_") == Some(DType::String);
+    let dtype = if texts {
+        Type::Is(DType::String)
+    } else if part.dtype("_fit_dtype") == Some(DType::Object) {
         Type::Is(DType::Object)
     } else if object {
         Type::Unknown
