@@ -54,7 +54,7 @@ fn c10_every_flag_of_a_server_has_a_variable() {
     assert_eq!(run.code, 2, "{run:#?}");
     let help = b.command("serve --help").go();
     for flag in help.out.lines().filter_map(|l| l.trim_start().strip_prefix("--")) {
-        let name = flag.split(' ').next().unwrap();
+        let name = flag.split([' ', '[', '=']).next().unwrap();
         let own = format!("FLOE_SERVE_{}", name.to_uppercase().replace('-', "_"));
         let common = format!("FLOE_{}", name.to_uppercase().replace('-', "_"));
         assert!(help.out.contains(&own) || help.out.contains(&common), "{name} has no variable");
