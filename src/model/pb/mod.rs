@@ -4,7 +4,7 @@
 //! skipped by its length, so that the weights inside a model are never read. It is not a parser of
 //! `.proto` files and knows no message type; those who read a format know its field numbers.
 //!
-//! Invariants: no more than the budget is ever read and no more than [`MAX_WORK`] fields are gone over,
+//! Invariants: no more than the budget is ever read and no more than `MAX_WORK` fields are gone over,
 //! a length never reaches beyond the message that holds it, and messages nest at most [`MAX_DEPTH`] deep. Nothing is allocated for a length that
 //! the file merely claims.
 

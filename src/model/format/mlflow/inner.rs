@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use crate::error::{Result, show_bytes};
-use crate::model::contract::{Contract, Signature};
+use crate::model::contract::{Contract, Known, Signature};
 use crate::model::format::{Choice, Detection, Reading, detect, join};
 use crate::model::tree::{Tree, join_lexically};
 
@@ -99,7 +99,11 @@ pub(super) fn add(tree: &Tree, folder: &[u8], paths: &[&str], reading: &mut Read
     if reading.tensors.is_empty() {
         reading.tensors = found.tensors;
     }
-    let Some(own) = found.contract else { return Ok(()) };
+    let Some(mut own) = found.contract else { return Ok(()) };
+    let class = reading.facts.get("mlflow.model_class").and_then(Value::as_str);
+    if class.is_some_and(|c| c.ends_with("Classifier")) && matches!(found.format, "xgboost" | "lightgbm") {
+        labels(&mut own);
+    }
     match &reading.contract {
         None => {
             reading.fact("mlflow.signature", "flavor");
@@ -112,6 +116,19 @@ pub(super) fn add(tree: &Tree, folder: &[u8], paths: &[&str], reading: &mut Read
         Some(contract) => settle(contract, &own, &place, &mut reading.warnings),
     }
     Ok(())
+}
+
+/// The file is a booster's, which gives margins or probabilities; MLflow loads it into a classifier, whose
+/// `predict` gives labels. Which ones they are, and of what type, is not in the file.
+fn labels(contract: &mut Contract) {
+    for output in contract.signatures.iter_mut().flat_map(|s| &mut s.outputs) {
+        output.dtype = None;
+        output.shape = None;
+        output.dim_names.clear();
+        output.columns.clear();
+        output.known.dtype = Known::Unknown;
+        output.known.shape = Known::Unknown;
+    }
 }
 
 /// Compares the numbers of columns. A stored signature stands as it is, also where it leaves a side out.
@@ -139,5 +156,30 @@ fn columns(signature: &Signature) -> Option<u64> {
         },
         several if several.iter().all(|t| t.shape.as_deref() == Some(&[None])) => Some(several.len() as u64),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::contract::{DType, Provenance, Tensor};
+
+    #[test]
+    fn a_classifier_gives_labels_of_which_nothing_is_known() {
+        let output = Tensor::new("prediction", Some(DType::Float32), Some(vec![None]), Known::Derived);
+        let mut contract = Contract {
+            signatures: vec![Signature {
+                name: "predict".into(),
+                known: Known::Convention,
+                inputs: vec![output.clone()],
+                outputs: vec![output.clone()],
+            }],
+        };
+        labels(&mut contract);
+        let signature = &contract.signatures[0];
+        assert_eq!(signature.inputs, std::slice::from_ref(&output));
+        let told = &signature.outputs[0];
+        assert_eq!((told.dtype, &told.shape, told.name.as_str()), (None, &None, "prediction"));
+        assert_eq!(told.known, Provenance { name: output.known.name, ..Provenance::all(Known::Unknown) });
     }
 }
