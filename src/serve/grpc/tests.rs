@@ -448,7 +448,7 @@ async fn failures_of_the_engine_are_told_apart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_earlier_of_two_deadlines_holds() {
     let slow = |inputs| {
-        std::thread::sleep(Duration::from_millis(400));
+        std::thread::sleep(Duration::from_millis(1500));
         Ok(inputs)
     };
     let few = Limits { workers: 1, queue: 0, deadline: Duration::from_millis(150), ..limits() };
@@ -461,7 +461,7 @@ async fn the_earlier_of_two_deadlines_holds() {
     // The run that nobody waits for keeps its place.
     let (code, _) = client.bytes(&path, &[], body.clone()).await.unwrap_err();
     assert_eq!(code, 14);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(2000)).await;
     let (code, text) = client.bytes(&path, &[], body).await.unwrap_err();
     assert_eq!((code, text.as_str()), (4, "no answer within 150 ms"));
 }
