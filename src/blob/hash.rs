@@ -4,33 +4,53 @@ use std::io::{self, Read};
 
 use sha2::Digest as _;
 
+use super::beside::Beside;
 use crate::error::{Error, Kind};
 use crate::oci::{Descriptor, Digest};
 
 /// A reader that counts and hashes what passes through.
 pub struct Hashing<R> {
     inner: R,
-    state: sha2::Sha256,
+    state: State,
     bytes: u64,
+}
+
+/// Where the hash is computed.
+enum State {
+    Here(sha2::Sha256),
+    Beside(Beside),
 }
 
 impl<R> Hashing<R> {
     /// Hashes what will be read from `inner`.
     pub fn new(inner: R) -> Self {
-        Self { inner, state: sha2::Sha256::new(), bytes: 0 }
+        Self { inner, state: State::Here(sha2::Sha256::new()), bytes: 0 }
+    }
+
+    /// The same on a thread of its own, where the system gives one.
+    pub fn beside(inner: R) -> Self {
+        let here = || State::Here(sha2::Sha256::new());
+        Self { inner, state: Beside::start().map_or_else(here, State::Beside), bytes: 0 }
     }
 
     /// Digest and number of the bytes read so far, and the reader.
     #[must_use]
     pub fn finish(self) -> (Digest, u64, R) {
-        (Digest::from_bytes(self.state.finalize().into()), self.bytes, self.inner)
+        let state = match self.state {
+            State::Here(state) => state,
+            State::Beside(beside) => beside.finish(),
+        };
+        (Digest::from_bytes(state.finalize().into()), self.bytes, self.inner)
     }
 }
 
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buf)?;
-        self.state.update(&buf[..n]);
+        match &mut self.state {
+            State::Here(state) => state.update(&buf[..n]),
+            State::Beside(beside) => beside.update(&buf[..n]),
+        }
         self.bytes += n as u64;
         Ok(n)
     }
@@ -151,9 +171,10 @@ mod tests {
 
     #[test]
     fn hashing_counts() {
-        let mut h = Hashing::new(&b"abc"[..]);
-        io::copy(&mut h, &mut io::sink()).unwrap();
-        let (d, n, _) = h.finish();
-        assert_eq!((d, n), (Digest::of(b"abc"), 3));
+        for mut h in [Hashing::new(&b"abc"[..]), Hashing::beside(&b"abc"[..])] {
+            io::copy(&mut h, &mut io::sink()).unwrap();
+            let (d, n, _) = h.finish();
+            assert_eq!((d, n), (Digest::of(b"abc"), 3));
+        }
     }
 }

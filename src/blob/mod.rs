@@ -4,6 +4,7 @@
 //! is opened, always the same, and learns their digest only at the end of a [`Pass`]. A one-shot
 //! stream is neither: retrying an upload and writing to two stores both need a second reading.
 
+mod beside;
 pub mod codec;
 pub mod file;
 pub mod hash;

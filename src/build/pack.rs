@@ -13,7 +13,7 @@ use super::Options;
 use super::base::Opened;
 use super::prepare::Prepared;
 use super::target::Target;
-use crate::blob::codec::Codec;
+use crate::blob::codec::{Codec, Pool};
 use crate::blob::tee::{Drain, tee};
 use crate::blob::{Packed, Recipe};
 use crate::error::{Error, Kind, Result};
@@ -24,7 +24,7 @@ use crate::pack::{Known, Layer, hash};
 use crate::plan::{LayerPlan, Plan};
 use crate::store::{Expected, Presence};
 
-/// The most threads that compress one layer; each keeps a few blocks in memory.
+/// The most threads that compress, and the most that one layer has; each keeps a block or two in memory.
 const MAX_THREADS: usize = 8;
 
 /// A layer that is ready to be made.
@@ -56,18 +56,25 @@ pub(super) fn recipes<'a>(
 ) -> Result<Recipes<'a>> {
     let ordered = targets.iter().any(|t| t.sink().ordered());
     let workers = if ordered { 1 } else { options.jobs.min(plan.layers.len()).max(1) };
-    // All threads together are as many as were asked for, and so is the memory.
-    let threads = (options.jobs / workers).clamp(1, MAX_THREADS);
+    // All threads together are about as many as were asked for: a layer has those that its share of the
+    // content is worth, and what compresses is shared.
+    let pool = Pool::new(options.jobs.min(MAX_THREADS));
+    let total: u64 = plan.layers.iter().map(LayerPlan::size).sum();
+    let threads = |layer: &LayerPlan| {
+        let share = options.jobs as f64 * layer.size() as f64 / total.max(1) as f64;
+        if workers == 1 { options.jobs } else { share.round() as usize }.clamp(1, MAX_THREADS)
+    };
     let cache = options.cache.as_ref();
     let ready = |layer: &'a LayerPlan| {
         let key = cache.and_then(|c| c.layer(layer, &model.tree, plan.owner));
         let known = cache.zip(key.as_ref()).and_then(|(c, k)| c.get(k));
         let codec = known.as_ref().and_then(|k| Codec::of(&k.descriptor.media_type));
+        let threads = threads(layer);
         let recipe = match codec {
             Some(codec) => Layer::with_codec(layer, &model.tree, plan.owner, threads, codec),
             None => Layer::new(layer, &model.tree, plan.owner, threads)?,
         };
-        Ok(Ready { recipe, key, known: known.filter(|_| codec.is_some()) })
+        Ok(Ready { recipe: recipe.sharing(&pool), key, known: known.filter(|_| codec.is_some()) })
     };
     let all = plan.layers.iter().map(ready).collect::<Result<Vec<_>>>()?;
     Ok(Recipes { all, cache, workers, ordered })

@@ -14,9 +14,10 @@ pub mod rootfs;
 mod stream;
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
-use crate::blob::codec::{Codec, Encoder};
-use crate::blob::{Blob, Hashing, Packed, Pass, Recipe, Verify};
+use crate::blob::codec::{Codec, Encoder, Pool};
+use crate::blob::{Blob, Hashing, Packed, Pass, Recipe};
 use crate::error::{At, Error, Kind, Result};
 use crate::event::Observe;
 use crate::model::Tree;
@@ -32,6 +33,7 @@ pub struct Layer<'a> {
     owner: Owner,
     codec: Codec,
     threads: usize,
+    pool: Arc<Pool>,
 }
 
 impl<'a> Layer<'a> {
@@ -41,7 +43,7 @@ impl<'a> Layer<'a> {
             Some(codec) => codec,
             None => choose::codec(plan, tree)?,
         };
-        Ok(Self { plan, tree, owner, codec, threads })
+        Ok(Self::with_codec(plan, tree, owner, threads, codec))
     }
 
     /// The recipe for a layer whose codec was found out before.
@@ -52,7 +54,14 @@ impl<'a> Layer<'a> {
         threads: usize,
         codec: Codec,
     ) -> Self {
-        Self { plan, tree, owner, codec, threads }
+        Self { plan, tree, owner, codec, threads, pool: Pool::new(threads) }
+    }
+
+    /// Compresses on threads that others use too.
+    #[must_use]
+    pub fn sharing(mut self, pool: &Arc<Pool>) -> Self {
+        self.pool = Arc::clone(pool);
+        self
     }
 
     /// How the layer is stored.
@@ -83,11 +92,14 @@ impl Recipe for Layer<'_> {
         let tar = TarStream::new(self.plan, self.tree, self.owner);
         Ok(match self.codec {
             // One hash: the stored bytes are the tar.
+            Codec::None if self.threads > 1 => Box::new(Plain(Hashing::beside(tar))),
             Codec::None => Box::new(Plain(Hashing::new(tar))),
-            codec => Box::new(Compressed {
-                codec,
-                stored: Hashing::new(codec.encode(Hashing::new(tar), self.threads)?),
-            }),
+            codec => {
+                // Two threads have enough to do with compressing.
+                let tar = if self.threads > 2 { Hashing::beside(tar) } else { Hashing::new(tar) };
+                let stored = Hashing::new(codec.encode(tar, self.threads, &self.pool)?);
+                Box::new(Compressed { codec, stored })
+            }
         })
     }
 }
@@ -157,9 +169,70 @@ impl Blob for Known<'_> {
         &self.packed.descriptor
     }
 
+    /// The pass hashes what it makes, and its word is taken: the bytes are hashed once.
     fn open(&self) -> Result<Box<dyn Read + Send + '_>> {
-        let what = format!("{} changed since it was hashed", self.recipe.title());
-        Ok(Box::new(Verify::new(self.recipe.open()?, &self.packed.descriptor, what)))
+        Ok(Box::new(Again { pass: Some(self.recipe.open()?), known: self, bytes: 0, right: false }))
+    }
+}
+
+/// A pass that has to give what an earlier one gave. It never hands out more than that, and reports the
+/// end of the content only after the digests were compared.
+struct Again<'a> {
+    /// None after the end.
+    pass: Option<Box<dyn Pass + 'a>>,
+    known: &'a Known<'a>,
+    bytes: u64,
+    /// Whether the digests were compared and are the same.
+    right: bool,
+}
+
+impl Again<'_> {
+    fn fail(&self, found: &str) -> io::Error {
+        let Descriptor { digest, size, .. } = self.known.descriptor();
+        let title = self.known.recipe.title();
+        Error::new(
+            Kind::Integrity,
+            format!(
+                "{title} changed since it was hashed: expected {digest} with {size} bytes, found {found}"
+            ),
+        )
+        .hint("build again when nothing writes to the model directory")
+        .into_io()
+    }
+}
+
+impl Read for Again<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let Some(mut pass) = self.pass.take() else {
+            return if self.right { Ok(0) } else { Err(self.fail("something else")) };
+        };
+        let left = self.known.packed.descriptor.size - self.bytes;
+        if left == 0 {
+            match pass.read(&mut [0]) {
+                Ok(0) => {}
+                Ok(_) => return Err(self.fail("more bytes than that")),
+                // Tried again by the caller, where it was an interruption.
+                Err(e) => {
+                    self.pass = Some(pass);
+                    return Err(e);
+                }
+            }
+            let packed = pass.finish().map_err(Error::into_io)?;
+            self.right = packed == self.known.packed;
+            return if self.right { Ok(0) } else { Err(self.fail(&packed.descriptor.digest.to_string())) };
+        }
+        let room = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+        let n = pass.read(&mut buf[..room]);
+        if matches!(n, Ok(0)) {
+            return Err(self.fail(&format!("only {} bytes", self.bytes)));
+        }
+        self.pass = Some(pass);
+        let n = n?;
+        self.bytes += n as u64;
+        Ok(n)
     }
 }
 
@@ -263,9 +336,23 @@ mod tests {
         let layer = Layer::new(&layers[0], &tree, Owner::default(), 1).unwrap();
         let mut packed = hash(&layer, &crate::event::Quiet).unwrap();
         io::copy(&mut Known::new(&layer, packed.clone()).open().unwrap(), &mut io::sink()).unwrap();
+        let right = packed.clone();
         packed.descriptor.digest = crate::oci::Digest::of(b"other");
-        let known = Known::new(&layer, packed);
-        let e = io::copy(&mut known.open().unwrap(), &mut io::sink()).doing("read").unwrap_err();
-        assert_eq!(e.kind(), Kind::Integrity);
+        let shorter = Packed {
+            descriptor: Descriptor { size: right.descriptor.size - 1, ..right.descriptor.clone() },
+            ..right
+        };
+        let longer = Packed {
+            descriptor: Descriptor { size: right.descriptor.size + 1, ..right.descriptor.clone() },
+            ..right
+        };
+        for wrong in [packed, shorter, longer] {
+            let known = Known::new(&layer, wrong);
+            let mut reader = known.open().unwrap();
+            for _ in 0..2 {
+                let e = io::copy(&mut reader, &mut io::sink()).doing("read").unwrap_err();
+                assert_eq!(e.kind(), Kind::Integrity, "an error is repeated");
+            }
+        }
     }
 }

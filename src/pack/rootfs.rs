@@ -453,7 +453,11 @@ mod tests {
         std::fs::write(&plain, &bytes).unwrap();
         let zipped = d.path().join("x.tar.gz");
         let mut gz = Vec::new();
-        Codec::Gzip.encode(&bytes[..], 1).unwrap().read_to_end(&mut gz).unwrap();
+        Codec::Gzip
+            .encode(&bytes[..], 1, &crate::blob::codec::Pool::new(1))
+            .unwrap()
+            .read_to_end(&mut gz)
+            .unwrap();
         std::fs::write(&zipped, &gz).unwrap();
         let (plain, zipped) = (Tar::open(&plain).unwrap(), Tar::open(&zipped).unwrap());
         assert_eq!(plain.diff_id(), DiffId(Digest::of(&bytes)));

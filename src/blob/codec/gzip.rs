@@ -1,13 +1,17 @@
-//! Gzip in independent blocks, compressed by several threads.
+//! Gzip in independent blocks, compressed by the threads of a [`Pool`].
 //!
 //! The result is one ordinary gzip member. Every [`BLOCK`] of input is deflated by a compressor of
 //! its own in a single call and ends on a byte boundary (a sync flush), so that blocks can be made
 //! in any order and simply stand one after the other. zlib-rs gives other bytes when its input is
 //! cut into other calls or when a compressor is used again; hence the one call and the fresh start.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+use super::pool::{Pending, Pool};
 
 /// Bytes of input in a block. Changing it changes every gzip digest.
 const BLOCK: usize = 1 << 20;
@@ -22,14 +26,35 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0];
 pub struct Gzip<R> {
     inner: R,
     level: u32,
-    threads: usize,
-    out: Vec<u8>,
+    pool: Arc<Pool>,
+    /// Blocks that are being compressed, in their order.
+    pending: VecDeque<Pending>,
+    /// Blocks whose memory can be used again.
+    spare: Vec<Block>,
+    out: Out,
     at: usize,
     crc: Crc,
+    /// Whether the input is at its end.
+    read: bool,
     ended: bool,
 }
 
-struct Block {
+/// What is handed out.
+enum Out {
+    Bytes(Vec<u8>),
+    Block(Block),
+}
+
+impl Out {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Block(block) => &block.output,
+        }
+    }
+}
+
+pub(super) struct Block {
     input: Vec<u8>,
     last: bool,
     output: Vec<u8>,
@@ -37,14 +62,17 @@ struct Block {
 }
 
 impl<R: Read> Gzip<R> {
-    pub(super) fn new(inner: R, level: u32, threads: usize) -> Self {
+    pub(super) fn new(inner: R, level: u32, pool: &Arc<Pool>) -> Self {
         Self {
             inner,
             level,
-            threads: threads.max(1),
-            out: HEADER.to_vec(),
+            pool: Arc::clone(pool),
+            pending: VecDeque::new(),
+            spare: Vec::new(),
+            out: Out::Bytes(HEADER.to_vec()),
             at: 0,
             crc: Crc::new(),
+            read: false,
             ended: false,
         }
     }
@@ -53,73 +81,82 @@ impl<R: Read> Gzip<R> {
         self.inner
     }
 
-    /// Compresses the next few blocks.
+    /// Reads the next block.
+    fn block(&mut self) -> io::Result<Block> {
+        let mut block = self.spare.pop().unwrap_or_else(|| Block::new(Vec::with_capacity(BLOCK), false));
+        block.input.clear();
+        (&mut self.inner).take(BLOCK as u64).read_to_end(&mut block.input)?;
+        self.read = block.input.len() < BLOCK;
+        block.last = self.read;
+        Ok(block)
+    }
+
+    /// Goes on to the next compressed block, and to the end after the last.
     fn refill(&mut self) -> io::Result<()> {
-        let mut blocks = Vec::new();
-        while blocks.len() < 2 * self.threads && !self.ended {
-            let mut input = Vec::with_capacity(BLOCK);
-            (&mut self.inner).take(BLOCK as u64).read_to_end(&mut input)?;
-            self.ended = input.len() < BLOCK;
-            blocks.push(Block { input, last: self.ended, output: Vec::new(), crc: Crc::new() });
-        }
-        if self.threads == 1 || blocks.len() < 2 {
-            for block in &mut blocks {
-                block.deflate(self.level)?;
-            }
-        } else {
-            let (share, level) = (blocks.len().div_ceil(self.threads), self.level);
-            std::thread::scope(|scope| {
-                let running: Vec<_> = blocks
-                    .chunks_mut(share)
-                    .map(|mine| scope.spawn(move || mine.iter_mut().try_for_each(|b| b.deflate(level))))
-                    .collect();
-                running.into_iter().try_for_each(|t| {
-                    t.join().unwrap_or_else(|_| Err(io::Error::other("a compressing thread died")))
-                })
-            })?;
-        }
-        self.out.clear();
         self.at = 0;
-        for block in &blocks {
-            self.out.extend_from_slice(&block.output);
-            self.crc.combine(&block.crc);
+        let before = std::mem::replace(&mut self.out, Out::Bytes(Vec::new()));
+        if let Out::Block(block) = before {
+            let last = block.last;
+            self.spare.push(block);
+            if last {
+                self.ended = true;
+                let (sum, amount) = (self.crc.sum(), self.crc.amount());
+                self.out = Out::Bytes([sum.to_le_bytes(), amount.to_le_bytes()].concat());
+                return Ok(());
+            }
         }
-        if self.ended {
-            self.out.extend_from_slice(&self.crc.sum().to_le_bytes());
-            self.out.extend_from_slice(&self.crc.amount().to_le_bytes());
-        }
+        let block = if self.pool.threads() == 1 {
+            let mut block = self.block()?;
+            block.deflate(self.level)?;
+            block
+        } else {
+            while !self.read && self.pool.admits(self.pending.len()) {
+                let block = self.block()?;
+                let pending = self.pool.give(block, self.level, self.pending.len());
+                self.pending.push_back(pending);
+            }
+            let next = self.pending.pop_front();
+            next.ok_or_else(|| io::Error::other("a stream was read on after an error"))?.wait()?
+        };
+        self.crc.combine(&block.crc);
+        self.out = Out::Block(block);
         Ok(())
     }
 }
 
 impl Block {
-    fn deflate(&mut self, level: u32) -> io::Result<()> {
+    pub(super) fn new(input: Vec<u8>, last: bool) -> Self {
+        Self { input, last, output: Vec::new(), crc: Crc::new() }
+    }
+
+    pub(super) fn deflate(&mut self, level: u32) -> io::Result<()> {
+        self.crc.reset();
         self.crc.update(&self.input);
+        self.output.clear();
         // Level 2 can make noise larger by a few percent; twice the size is more than it ever needs.
-        let mut output = Vec::with_capacity(self.input.len() * 2 + 1024);
+        self.output.reserve(self.input.len() * 2 + 1024);
         let mut compress = Compress::new(Compression::new(level), false);
         let flush = if self.last { FlushCompress::Finish } else { FlushCompress::Sync };
-        let status = compress.compress_vec(&self.input, &mut output, flush).map_err(io::Error::other)?;
+        let status = compress.compress_vec(&self.input, &mut self.output, flush).map_err(io::Error::other)?;
         let wanted = if self.last { Status::StreamEnd } else { Status::Ok };
         if status != wanted || compress.total_in() != self.input.len() as u64 {
             return Err(io::Error::other("a block did not fit into one call of the compressor"));
         }
-        self.input = Vec::new();
-        self.output = output;
         Ok(())
     }
 }
 
 impl<R: Read> Read for Gzip<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.out.len() {
-            if self.ended {
+        while self.at == self.out.bytes().len() {
+            if self.ended || buf.is_empty() {
                 return Ok(0);
             }
             self.refill()?;
         }
-        let n = buf.len().min(self.out.len() - self.at);
-        buf[..n].copy_from_slice(&self.out[self.at..self.at + n]);
+        let left = &self.out.bytes()[self.at..];
+        let n = buf.len().min(left.len());
+        buf[..n].copy_from_slice(&left[..n]);
         self.at += n;
         Ok(n)
     }

@@ -7,15 +7,19 @@
 
 pub mod estimate;
 mod gzip;
+mod pool;
 
 use std::fmt;
 use std::io::{self, BufReader, Read};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{At, Error, Kind, Result};
 use crate::oci::media_type;
+
+pub use pool::Pool;
 
 /// The level of zstd layers.
 const ZSTD_LEVEL: i32 = 3;
@@ -50,11 +54,12 @@ impl Codec {
         CODECS.iter().copied().find(|c| c.media_type() == media_type)
     }
 
-    /// Starts compressing what `from` gives.
-    pub fn encode<R: Read + Send>(self, from: R, threads: usize) -> Result<Encoder<R>> {
+    /// Starts compressing what `from` gives. Gzip shares the pool with other streams; zstd, whose library has
+    /// threads of its own, takes as many as are given.
+    pub fn encode<R: Read + Send>(self, from: R, threads: usize, pool: &Arc<Pool>) -> Result<Encoder<R>> {
         Ok(match self {
             Self::None => Encoder::None(from),
-            Self::Gzip => Encoder::Gzip(gzip::Gzip::new(from, gzip::LEVEL, threads)),
+            Self::Gzip => Encoder::Gzip(gzip::Gzip::new(from, gzip::LEVEL, pool)),
             Self::Zstd => Encoder::Zstd(zstd_encoder(from, threads).doing("start zstd")?),
         })
     }
@@ -110,7 +115,7 @@ type Zstd<R> = Box<zstd::stream::read::Encoder<'static, BufReader<R>>>;
 
 /// Starts compressing with gzip at its quickest, for what is packed anew each time and is not a model's.
 pub fn quick_gzip<R: Read + Send>(from: R, threads: usize) -> Encoder<R> {
-    Encoder::Gzip(gzip::Gzip::new(from, gzip::QUICK, threads))
+    Encoder::Gzip(gzip::Gzip::new(from, gzip::QUICK, &Pool::new(threads)))
 }
 
 /// A reader of the compressed bytes.
@@ -173,7 +178,7 @@ mod tests {
 
     fn encode(codec: Codec, bytes: &[u8], sip: usize, threads: usize) -> Vec<u8> {
         let mut out = Vec::new();
-        codec.encode(Sip(bytes, sip), threads).unwrap().read_to_end(&mut out).unwrap();
+        codec.encode(Sip(bytes, sip), threads, &Pool::new(threads)).unwrap().read_to_end(&mut out).unwrap();
         out
     }
 
@@ -201,6 +206,38 @@ mod tests {
             for (sip, threads) in [(1000, 1), (77_777, 2), (usize::MAX, 3), (4096, 8)] {
                 assert!(encode(*codec, &bytes, sip, threads) == first, "{codec} {sip} {threads}");
             }
+        }
+    }
+
+    #[test]
+    fn several_streams_share_a_pool() {
+        let (bytes, pool) = (sample(5_000_000), Pool::new(2));
+        let alone = encode(Codec::Gzip, &bytes, usize::MAX, 1);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut out = Vec::new();
+                    Codec::Gzip.encode(&bytes[..], 1, &pool).unwrap().read_to_end(&mut out).unwrap();
+                    assert!(out == alone);
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn an_input_that_fails_is_an_error_and_no_end() {
+        struct Fails(usize);
+        impl Read for Fails {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                self.0 = self.0.checked_sub(buf.len()).ok_or_else(|| io::Error::other("broken"))?;
+                buf.fill(7);
+                Ok(buf.len())
+            }
+        }
+        for threads in [1, 2] {
+            let mut stream = Codec::Gzip.encode(Fails(5 << 20), threads, &Pool::new(threads)).unwrap();
+            let e = io::copy(&mut stream, &mut io::sink()).unwrap_err();
+            assert_eq!(e.to_string(), "broken");
         }
     }
 
