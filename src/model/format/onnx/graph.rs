@@ -13,6 +13,8 @@ use crate::model::pb::Message;
 
 /// The most nodes and the most weights of a model.
 const MAX_NODES: usize = 1_000_000;
+/// The most bytes of the names of a graph's values, which are kept more than once.
+const MAX_NAMES: usize = 16 << 20;
 /// How many values of a small integer weight are kept, since shapes may be computed from them.
 const MAX_VALUES: usize = 64;
 
@@ -119,6 +121,7 @@ pub(crate) fn text_entry(mut message: Message<'_>, longest: usize) -> Result<(St
 
 pub(super) fn read_graph<'i>(mut message: Message<'i>, reading: &mut Reading) -> Result<Graph<'i>> {
     let mut graph = Graph::default();
+    let mut names = 0;
     let full = |n: usize, what: &str| {
         (n >= MAX_NODES)
             .then(|| Error::new(Kind::Model, format!("the graph has more than {MAX_NODES} {what}")))
@@ -157,7 +160,15 @@ pub(super) fn read_graph<'i>(mut message: Message<'i>, reading: &mut Reading) ->
                     ));
                 }
                 if list.len() < MAX_ENTRIES {
-                    list.push(types::value_info(field.message()?)?);
+                    let value = types::value_info(field.message()?)?;
+                    names += value.name.len();
+                    if names > MAX_NAMES {
+                        return Err(Error::new(
+                            Kind::Model,
+                            format!("the names of the graph's values have more than {MAX_NAMES} bytes"),
+                        ));
+                    }
+                    list.push(value);
                 }
             }
             _ => {}
