@@ -12,7 +12,7 @@ use cap::Cap;
 use flate2::Crc;
 use floe::model::format::{Choice, document};
 use floe::model::zip::Archive;
-use floe::model::{contract, definition};
+use floe::model::{Contract, Signature, contract, definition};
 use tempfile::TempDir;
 
 /// The most bytes that are held at a time: what floe promises, and what the target itself needs.
@@ -54,8 +54,17 @@ fn look(framework: Option<&str>, path: &Path) {
         assert_eq!(&read, contract, "a contract is the same after it was written and read");
     }
     let starter = definition::starter("model", &found);
-    if let Err(e) = definition::load(&starter, "serving.yaml") {
-        panic!("a starter is no definition: {e}\n{starter}");
+    // Names that no definition may have are refused; any other stands for itself, and nothing else is said.
+    if let Ok(loaded) = definition::load(&starter, "serving.yaml") {
+        let [only] = loaded.definitions.as_slice() else { panic!("not one definition:\n{starter}") };
+        let names = |contract: Option<&Contract>| -> Vec<Vec<String>> {
+            let all = contract.map(|c| c.signatures.as_slice()).unwrap_or_default();
+            let of = |s: &Signature| s.inputs.iter().chain(&s.outputs).map(|t| t.name.clone()).collect();
+            all.iter().map(of).collect()
+        };
+        assert_eq!(names(only.contract.as_ref()), names(found.contract.as_ref()), "names of a starter:\n{starter}");
+        let plain = only.payload.is_none() && only.base.is_none() && only.runtime.is_none() && only.env.is_empty();
+        assert!(plain && only.install_command.is_none(), "a starter says more:\n{starter}");
     }
 }
 

@@ -17,7 +17,9 @@ pub fn starter(name: &str, detection: &Detection) -> String {
     let mut out = String::new();
     let version = detection.framework_version.iter().map(|v| format!(" {v}")).collect::<String>();
     let file = show_bytes(&detection.file);
-    comment(&mut out, 0, &format!("Found in `{file}`: {}{version}.", detection.framework));
+    // What a model says of itself may have a line break in it, and ends no comment.
+    let framework = show_bytes(format!("{}{version}", detection.framework).as_bytes());
+    comment(&mut out, 0, &format!("Found in `{file}`: {framework}."));
     comment(
         &mut out,
         0,
@@ -185,6 +187,14 @@ mod tests {
             };
             assert_eq!(bare(&contract), bare(found.contract.as_ref().unwrap()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_version_ends_no_comment() {
+        let mut found = detection(vec![signature("predict")]);
+        found.framework_version = Some("1\ninstall-command: rm -rf /\n#".to_owned());
+        let read = definition::load(&starter("iris", &found), "serving.yaml").unwrap();
+        assert_eq!(read.definitions[0].install_command, None);
     }
 
     #[test]
