@@ -84,6 +84,7 @@ fn bytes(tree: &Tree, path: &[u8]) -> Result<Option<Vec<u8>>> {
 #[derive(Default)]
 struct List {
     found: Vec<String>,
+    met: BTreeSet<String>,
     included: BTreeSet<Vec<u8>>,
 }
 
@@ -93,7 +94,7 @@ impl List {
         if !text.is_empty()
             && text.len() <= MAX_REQUIREMENT
             && self.found.len() < MAX_PACKAGES
-            && !self.found.contains(&text)
+            && self.met.insert(text.clone())
         {
             self.found.push(text);
         }
@@ -339,6 +340,10 @@ mod tests {
         for at in (0..good.len()).filter(|at| good.is_char_boundary(*at)) {
             pyproject(&good[..at]);
         }
+        // Each is looked for among those that are there.
+        let same: String =
+            (0..4_999).map(|n| format!("a{n}\n")).chain((0..100_000).map(|_| "a4998\n".to_owned())).collect();
+        assert_eq!(packages(&[("requirements.txt", &same)]).unwrap().len(), 4_999);
         let loops = packages(&[("requirements.txt", "-r requirements.txt\n-r\n-r \n-e\n--\n#\n\\\n\\")]);
         assert_eq!(loops.unwrap(), Vec::<String>::new());
     }

@@ -22,6 +22,8 @@ pub use ubj::Ubj;
 pub const MAX_DEPTH: usize = 512;
 /// The longest text in bytes that is kept.
 pub const MAX_TEXT: usize = 1 << 20;
+/// The most bytes of the texts of one list together.
+const MAX_TEXTS: usize = 16 << 20;
 
 /// A value, or the beginning of one.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,9 +111,10 @@ pub trait Pull {
         })
     }
 
-    /// The next value as a list of texts, at most `cap`; `None` where it is none.
+    /// The next value as a list of texts, at most `cap` and of [`MAX_TEXTS`] bytes together; `None` where
+    /// it is none.
     fn texts(&mut self, cap: usize) -> Result<Option<Vec<String>>> {
-        let mut all = Vec::new();
+        let (mut all, mut length) = (Vec::new(), 0);
         let mut good = self.list()?;
         if !good {
             return Ok(None);
@@ -122,7 +125,11 @@ pub trait Pull {
                 self.skip()?;
             } else {
                 match self.scalar()? {
-                    Some(text) => all.push(text),
+                    Some(text) => {
+                        length += text.len();
+                        good = length <= MAX_TEXTS;
+                        all.push(text);
+                    }
                     None => good = false,
                 }
             }

@@ -126,3 +126,15 @@ fn the_limit_of_bytes_is_told_from_a_broken_file() {
     assert!(pull.skip().is_err());
     assert!(pull.stopped());
 }
+
+#[test]
+fn texts_of_a_list_are_bounded_together() {
+    let texts = |count: usize| {
+        let text = format!("\"{}\"", "x".repeat(1000));
+        let json = format!("[{}]", vec![text; count].join(","));
+        let bytes = json.as_bytes();
+        let all = Json::new(Stream::new(&bytes, 0, bytes.len() as u64)).texts(100_000).unwrap();
+        all.map(|all| all.len())
+    };
+    assert_eq!((texts(1000), texts(20_000)), (Some(1000), None));
+}

@@ -88,9 +88,7 @@ fn features(model: &mut Model, trees: Table<'_>, kind: Kind, slot: u16, place: u
         let place = u64::try_from(feature.i32(place, -1)?);
         let place = place.map_err(|_| Error::new(ErrorKind::Model, "a feature without a place in a row"))?;
         let name = feature.text(name, MAX_TEXT)?.filter(|n| !n.is_empty());
-        if model.features.insert(place, (kind, name)).is_some() {
-            return Err(Error::new(ErrorKind::Model, format!("two features at place {place} of a row")));
-        }
+        model.feature(place, kind, name)?;
     }
     Ok(())
 }

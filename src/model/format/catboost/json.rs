@@ -144,9 +144,7 @@ fn features(model: &mut Model, p: &mut dyn Pull, kind: Kind) -> Result<()> {
         if model.features.len() >= MAX_ENTRIES {
             return Err(Error::new(ErrorKind::Model, format!("more than {MAX_ENTRIES} features")));
         }
-        if model.features.insert(place, (kind, name)).is_some() {
-            return Err(Error::new(ErrorKind::Model, format!("two features at place {place} of a row")));
-        }
+        model.feature(place, kind, name)?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ mod json;
 
 use std::collections::BTreeMap;
 
-use crate::error::Result;
+use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::model::format::pickled::{self, Inner};
 use crate::model::format::{Candidate, Folder, Format, Reading, Role, ends_in};
 use crate::model::pickle::{Id, Stored};
@@ -19,6 +19,9 @@ use crate::model::tree::Tree;
 /// The format of CatBoost.
 #[derive(Clone, Copy, Debug)]
 pub struct CatBoost;
+
+/// The most bytes of the names of all features.
+const MAX_NAMES: usize = 16 << 20;
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,8 @@ enum Kind {
 struct Model {
     /// Each feature by its place in a row.
     features: BTreeMap<u64, (Kind, Option<String>)>,
+    /// How many bytes their names have.
+    names: usize,
     /// How many numbers come out per row before they are made into a class.
     dimension: Option<u64>,
     trees: Option<u64>,
@@ -45,6 +50,21 @@ struct Model {
     raw: bool,
     /// What wrote the file, in many lines.
     version_info: Option<String>,
+}
+
+impl Model {
+    /// Adds a feature at a place in a row.
+    fn feature(&mut self, place: u64, kind: Kind, name: Option<String>) -> Result<()> {
+        self.names += name.as_ref().map_or(0, String::len);
+        if self.names > MAX_NAMES {
+            let message = format!("the names of the features have more than {MAX_NAMES} bytes");
+            return Err(Error::new(ErrorKind::Model, message));
+        }
+        if self.features.insert(place, (kind, name)).is_some() {
+            return Err(Error::new(ErrorKind::Model, format!("two features at place {place} of a row")));
+        }
+        Ok(())
+    }
 }
 
 impl Format for CatBoost {

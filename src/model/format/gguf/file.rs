@@ -19,6 +19,8 @@ const ALIGNMENT: u64 = 32;
 const MAX_DIMS: u32 = 4;
 /// The longest text that becomes a fact; chat templates have tens of kilobytes.
 const MAX_VALUE: u64 = 64 << 10;
+/// The most bytes of the names of settings and tensors together; each is kept more than once.
+const MAX_NAMES: u64 = 16 << 20;
 /// The longest name of a setting, as the format allows it.
 const MAX_KEY: usize = u16::MAX as usize;
 /// How deep arrays may nest; no writer nests them at all.
@@ -43,7 +45,7 @@ pub(super) struct Read {
 pub(super) fn read(source: &dyn Source, budget: u64) -> Result<Read> {
     let mut cursor = Cursor::new(source, budget);
     let mut read = Read { parts: 1, ..Read::default() };
-    let result = Reader { cursor: &mut cursor, read: &mut read, wide: true }.all();
+    let result = Reader { cursor: &mut cursor, read: &mut read, wide: true, names: 0 }.all();
     if result.is_err() && cursor.ran_out() {
         let warning = format!("only the first {budget} bytes of metadata were read, which is the limit");
         read.warnings.push(warning);
@@ -63,6 +65,8 @@ struct Reader<'r, 's> {
     read: &'r mut Read,
     /// Whether counts and lengths have eight bytes, as from version 2 on.
     wide: bool,
+    /// How many bytes the names had so far.
+    names: u64,
 }
 
 impl Reader<'_, '_> {
@@ -142,6 +146,10 @@ impl Reader<'_, '_> {
         let (at, length) = (self.cursor.at(), self.count()?);
         if length > MAX_TEXT as u64 {
             return Err(broken(format!("the name at byte {at} is said to have {length} bytes")));
+        }
+        self.names += length;
+        if self.names > MAX_NAMES {
+            return Err(broken(format!("the names in it have more than {MAX_NAMES} bytes together")));
         }
         self.cursor.text(length)
     }

@@ -177,3 +177,17 @@ fn every_cut_and_flip_ends_well() {
         }
     }
 }
+
+#[test]
+fn names_are_bounded_one_by_one_and_together() {
+    let file = |count: u64, length: usize| {
+        let mut w = Writer::new(3, false, 0, count);
+        for i in 0..count {
+            w.pair(&format!("{i:05}{}", "k".repeat(length - 5)), "v");
+        }
+        read(&w.bytes, BUDGET).map(|r| r.facts.len())
+    };
+    assert!(file(3, 60_000).unwrap() >= 3);
+    assert!(file(1, 70_000).unwrap_err().message().contains("at most 65535"));
+    assert!(file(300, 60_000).unwrap_err().message().contains("bytes together"));
+}
