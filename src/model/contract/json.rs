@@ -58,15 +58,23 @@ pub fn read(bytes: &[u8]) -> Result<Contract> {
         )
         .hint("use a newer floe"));
     }
-    unique(read.signatures.iter().map(|s| &s.name), "signature")?;
-    for s in &read.signatures {
-        check(&s.inputs, "input")?;
-        check(&s.outputs, "output")?;
-    }
-    Ok(Contract { signatures: read.signatures })
+    let contract = Contract { signatures: read.signatures };
+    check(&contract).map_err(|what| Error::new(Kind::Integrity, format!("`contract.json` has {what}")))?;
+    Ok(contract)
 }
 
-fn check(tensors: &[Tensor], what: &str) -> Result<()> {
+/// Whether a contract is one that can be: its names are unique, and its shapes are shapes. What it has
+/// instead is said otherwise.
+pub fn check(contract: &Contract) -> std::result::Result<(), String> {
+    unique(contract.signatures.iter().map(|s| &s.name), "signature")?;
+    for s in &contract.signatures {
+        side(&s.inputs, "input")?;
+        side(&s.outputs, "output")?;
+    }
+    Ok(())
+}
+
+fn side(tensors: &[Tensor], what: &str) -> std::result::Result<(), String> {
     unique(tensors.iter().map(|t| &t.name), what)?;
     for t in tensors {
         let rank = t.shape.as_ref().map(Vec::len);
@@ -75,27 +83,18 @@ fn check(tensors: &[Tensor], what: &str) -> Result<()> {
             || !sizes
             || (!t.dim_names.is_empty() && rank != Some(t.dim_names.len()))
         {
-            return Err(Error::new(
-                Kind::Integrity,
-                format!(
-                    "`contract.json` has an impossible shape for the {what} `{}`",
-                    show_bytes(t.name.as_bytes())
-                ),
-            ));
+            return Err(format!("an impossible shape for the {what} `{}`", show_bytes(t.name.as_bytes())));
         }
-        check(&t.fields, "field")?;
+        side(&t.fields, "field")?;
     }
     Ok(())
 }
 
-fn unique<'a>(names: impl Iterator<Item = &'a String>, what: &str) -> Result<()> {
+fn unique<'a>(names: impl Iterator<Item = &'a String>, what: &str) -> std::result::Result<(), String> {
     let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
-            return Err(Error::new(
-                Kind::Integrity,
-                format!("`contract.json` has the {what} `{}` twice", show_bytes(name.as_bytes())),
-            ));
+            return Err(format!("the {what} `{}` twice", show_bytes(name.as_bytes())));
         }
     }
     Ok(())

@@ -5,11 +5,12 @@
 //! a document. No model that people use comes near these limits. They are not those of reading,
 //! which each format keeps for itself.
 //!
-//! Invariant: what is left out is left out whole and named in a warning; nothing is cut short.
+//! Invariants: what is left out is left out whole and named in a warning, nothing is cut short; a
+//! contract that is told can be written and read back.
 
 use serde_json::Value;
 
-use crate::model::contract::{Contract, Tensor};
+use crate::model::contract::{Contract, Tensor, json};
 use crate::model::format::Reading;
 
 /// What the contract may take in bytes, as a document.
@@ -20,6 +21,8 @@ const MAX_FACTS: usize = 24 << 20;
 const MAX_WEIGHTS: usize = 72 << 20;
 /// What a map of a document takes at least.
 const MAP: usize = 640;
+/// How often a name is held: in the contract, in a document, in its text, in `contract.json`.
+const COPIES: usize = 4;
 /// What a text takes beside its bytes.
 const TEXT: usize = 32;
 
@@ -37,6 +40,11 @@ pub(super) fn apply(reading: &mut Reading) {
                 MAX_CONTRACT >> 20
             ));
         }
+    }
+    // Formats tell what stands in the files; an image with such a contract could not be read back.
+    if let Some(Err(what)) = reading.contract.as_ref().map(json::check) {
+        reading.contract = None;
+        reading.warnings.push(format!("the contract is unknown, since what the files tell has {what}"));
     }
     let mut facts: Vec<(usize, String)> =
         reading.facts.iter().map(|(key, value)| (TEXT + key.len() + of_value(value), key.clone())).collect();
@@ -79,12 +87,13 @@ fn weight(contract: &Contract) -> usize {
 
 /// Fields nest as deep as the format that read them allows.
 fn of_tensor(t: &Tensor) -> usize {
-    let names: usize = t.dim_names.iter().flatten().map(|n| n.len() + TEXT).sum();
-    let columns: usize = t.columns.iter().map(|c| c.name.len() + MAP).sum();
+    let names: usize = t.dim_names.iter().flatten().map(|n| COPIES * n.len() + TEXT).sum();
+    let columns: usize = t.columns.iter().map(|c| COPIES * c.name.len() + MAP).sum();
     let fields: usize = t.fields.iter().map(of_tensor).sum();
     let dims = t.shape.as_ref().map_or(0, Vec::len) * size_of::<Value>();
     // A map for the tensor and one for how it is known.
-    2 * MAP + t.name.len() + t.native_type.as_ref().map_or(0, String::len) + names + dims + columns + fields
+    let own = t.name.len() + t.native_type.as_ref().map_or(0, String::len);
+    2 * MAP + COPIES * own + names + dims + columns + fields
 }
 
 /// A value comes from JSON or is made of such: its depth is bounded.
@@ -123,6 +132,17 @@ mod tests {
         let before = some.clone();
         apply(&mut some);
         assert_eq!(some, before);
+    }
+
+    #[test]
+    fn a_contract_that_cannot_be_is_not_told() {
+        let mut twice = reading(vec![tensor("x".to_owned()), tensor("x".to_owned())]);
+        apply(&mut twice);
+        assert_eq!(twice.contract, None);
+        assert!(twice.warnings[0].contains("the input `x` twice"));
+        let mut large = reading(vec![Tensor { shape: Some(vec![Some(u64::MAX)]), ..tensor("x".to_owned()) }]);
+        apply(&mut large);
+        assert!(large.contract.is_none() && large.warnings[0].contains("impossible shape"));
     }
 
     #[test]
