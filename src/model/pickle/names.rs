@@ -123,6 +123,7 @@ pub(super) const COMMON: &[(&str, &str)] = &[
     ("numpy.random._sfc64", "SFC64"),
     ("joblib.numpy_pickle", "NumpyArrayWrapper"),
     ("joblib.numpy_pickle", "NDArrayWrapper"),
+    ("joblib.numpy_pickle", "ZNDArrayWrapper"),
     ("joblib.numpy_pickle_compat", "NDArrayWrapper"),
     ("joblib.numpy_pickle_compat", "ZNDArrayWrapper"),
     ("sklearn.externals.joblib.numpy_pickle", "NumpyArrayWrapper"),
@@ -492,8 +493,11 @@ pub(super) const FRAMEWORK_DANGERS: &[&str] = &[
     "torch.utils.model_zoo",
 ];
 
-/// What pandas calls to make its tables and indexes.
-const PANDAS: &[(&str, &str)] = &[
+/// What models of scikit-learn call besides its classes: to make pandas' tables and indexes, and the
+/// losses of 1.4 to 1.8, whose module gives itself another name than it has (sklearn/_loss/_loss.pyx).
+const SKLEARN: &[(&str, &str)] = &[
+    ("_loss", "Cy*"),
+    ("_loss", "__pyx_unpickle_Cy*"),
     ("pandas.core.indexes.base", "_new_Index"),
     ("pandas.indexes.base", "_new_Index"),
     ("pandas.core.index", "_new_Index"),
@@ -562,7 +566,7 @@ impl Allow {
             "sklearn_pandas",
             "mlxtend",
         ],
-        calls: PANDAS,
+        calls: SKLEARN,
     };
 
     /// XGBoost, LightGBM and CatBoost; their models may have scikit-learn's parts.

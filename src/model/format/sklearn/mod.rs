@@ -1,8 +1,9 @@
 //! scikit-learn: estimators in pickles, in joblib's files and in skops archives.
 //!
 //! All three hold the state that fitting left. The contract follows from it by scikit-learn's own
-//! rules (`rules/`): what an estimator takes and which of its methods give what. Nothing is
-//! unpickled; what loading would run is told as findings. A pickle whose root is XGBoost's,
+//! rules (`rules/`): what an estimator takes and which of its methods give what. Arrays that joblib
+//! before 0.10 wrote into files beside the pickle are parts of the model. Nothing is unpickled; what
+//! loading would run is told as findings. A pickle whose root is XGBoost's,
 //! LightGBM's or CatBoost's is a model of that format, and a pipeline that holds one is of this.
 
 mod answer;

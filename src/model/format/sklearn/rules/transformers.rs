@@ -175,7 +175,11 @@ fn text(part: Part<'_>) -> Option<Out> {
             let n = part.attr("vocabulary_").and_then(Part::size_of_dict);
             hashed(Out::wide(part.dtype("dtype").into(), n))
         }
-        "TfidfTransformer" => Out::wide(Type::Floating, Dim::Same).sparse(),
+        "TfidfTransformer" => {
+            // The weights made float64 of everything until 1.4.
+            let double = before(part, (1, 4)) && part.flag("use_idf") != Some(false);
+            Out::wide(if double { FLOAT } else { Type::Floating }, Dim::Same).sparse()
+        }
         _ => return None,
     })
 }
@@ -272,7 +276,7 @@ fn coder(part: Part<'_>) -> Out {
         Some(true) => n.and_then(|n| n.checked_mul(2)),
         _ => n,
     };
-    Out::wide(if before(part, (0, 21)) { FLOAT } else { Type::Floating }, n)
+    Out::wide(if before(part, (1, 1)) { FLOAT } else { Type::Floating }, n)
 }
 
 fn agglomeration(part: Part<'_>) -> Out {
