@@ -63,9 +63,9 @@ fn classifier(stored: &Stored<'_>, root: Id, model: &Model, reading: &mut Readin
     let count = tree.attr(root, "n_classes_").and_then(|n| tree.int(n)).and_then(|n| u64::try_from(n).ok());
     let multilabel = model.targets.is_some_and(|n| n > 1);
     let dtype = match (&classes, encoder) {
-        (Some((dtype, _)), _) => *dtype,
-        // Without an encoder the labels are 0, 1, …: what `argmax` gives.
-        (None, None) if !multilabel => Some(DType::Int64),
+        (Some((dtype, _)), Some(_)) => *dtype,
+        // Without an encoder the answers are 0, 1, …: what `argmax` gives, whatever the classes were.
+        (_, None) if !multilabel => Some(DType::Int64),
         _ => None,
     };
     match classes {
