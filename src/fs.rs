@@ -4,7 +4,7 @@
 //! all: temporary files stand beside their target, carry [`TEMP_PREFIX`], and are renamed.
 
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -54,13 +54,19 @@ impl Stamp {
 
 /// Opens a regular file for reading; a FIFO or device that has taken its place does not block.
 pub fn open_regular(path: &Path) -> Result<File> {
+    open_with_metadata(path).map(|(file, _)| file)
+}
+
+/// The same, with what the file was when it was opened.
+pub fn open_with_metadata(path: &Path) -> Result<(File, Metadata)> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits();
     let flags = i32::try_from(flags).unwrap_or(0);
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).at("open", path)?;
-    if !file.metadata().at("stat", path)?.is_file() {
+    let metadata = file.metadata().at("stat", path)?;
+    if !metadata.is_file() {
         return Err(Error::new(Kind::Io, format!("`{}` is not a regular file", show(path))));
     }
-    Ok(file)
+    Ok((file, metadata))
 }
 
 /// Refuses a file that is a link out of `folder`: a model from elsewhere must not make us read, and

@@ -442,9 +442,8 @@ impl Content {
         let EntryKind::File { stamp, .. } = &entry.kind else {
             return Err(Error::new(Kind::Model, format!("`{}` is not a regular file", show(&entry.source))));
         };
-        let file = crate::fs::open_regular(&entry.source)?;
-        let now = Stamp::of(&file.metadata().at("stat", &entry.source)?);
-        if now != *stamp {
+        let (file, metadata) = crate::fs::open_with_metadata(&entry.source)?;
+        if Stamp::of(&metadata) != *stamp {
             return Err(changed(&entry.source));
         }
         Ok(Self { file, size: stamp.size, stamp: *stamp, source: entry.source.clone() })
