@@ -9,7 +9,9 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::sync::LazyLock;
 
+use aho_corasick::AhoCorasick;
 use serde::Serialize;
 
 /// Files larger than this are not scanned, in bytes.
@@ -44,11 +46,14 @@ impl fmt::Display for Finding {
 /// Whether a file that begins like this is text: no NUL, and hardly any other control characters.
 pub fn is_text(head: &[u8]) -> bool {
     let head = &head[..head.len().min(HEAD)];
+    if head.contains(&0) {
+        return false;
+    }
     let odd = head
         .iter()
         .filter(|b| b.is_ascii_control() && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b))
         .count();
-    !head.contains(&0) && odd * 100 <= head.len()
+    odd * 100 <= head.len()
 }
 
 /// The first secret in a text.
@@ -86,27 +91,35 @@ pub fn scan_reader(reader: impl Read) -> io::Result<Vec<Finding>> {
     }
 }
 
+/// What secrets begin with. All are looked for at once, which is many times faster than byte by byte.
+static BEGINNINGS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let tokens = TOKENS.iter().map(|t| t.prefix);
+    let all = tokens.chain([ARMOUR, AZURE, SLACK]);
+    AhoCorasick::new(all).expect("a few short texts make an automaton")
+});
+
 /// Looks for secrets that begin in `range`; returns the line in which the range ends.
 fn window(bytes: &[u8], range: std::ops::Range<usize>, mut line: usize, found: &mut Vec<Finding>) -> usize {
-    let mut at = range.start;
-    while at < range.end {
-        let byte = bytes[at];
-        if byte == b'\n' {
-            line += 1;
-        } else if matches!(byte, b'-' | b'A' | b'g' | b'x' | b'h' | b's' | b'r')
-            && let Some((what, length)) = secret(bytes, at)
-        {
-            if found.len() < MAX_FINDINGS {
-                found.push(Finding { line, what });
-            }
-            let next = (at + length).min(range.end);
-            line += bytes[at..next].iter().filter(|b| **b == b'\n').count();
-            at = next;
+    let (mut at, mut counted) = (range.start, range.start);
+    while let Some(start) = BEGINNINGS.find(&bytes[at..]).map(|m| at + m.start())
+        && start < range.end
+    {
+        let Some((what, length)) = secret(bytes, start) else {
+            at = start + 1;
             continue;
+        };
+        line += lines(&bytes[counted..start]);
+        counted = start;
+        if found.len() < MAX_FINDINGS {
+            found.push(Finding { line, what });
         }
-        at += 1;
+        at = (start + length).min(range.end);
     }
-    line
+    line + lines(&bytes[counted..range.end])
+}
+
+fn lines(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|b| **b == b'\n').count()
 }
 
 /// A token with a prefix: what follows it, and how much.
@@ -156,14 +169,21 @@ const TOKENS: &[Token] = &[
     Token { prefix: b"rk_live_", alphabet: alnum, length: (24, 250), what: "a Stripe key" },
 ];
 
+/// How an armoured private key begins.
+const ARMOUR: &[u8] = b"-----BEGIN ";
+/// How the key of an Azure storage account begins.
+const AZURE: &[u8] = b"AccountKey=";
+/// How Slack's tokens begin.
+const SLACK: &[u8] = b"xox";
+
 /// The secret that begins at `at`, and its length.
 fn secret(bytes: &[u8], at: usize) -> Option<(&'static str, usize)> {
     let here = &bytes[at..];
     match here.first()? {
         b'-' => return private_key(bytes, at),
-        b'A' if here.starts_with(b"AccountKey=") => {
+        b'A' if here.starts_with(AZURE) => {
             // 64 bytes in base64.
-            let key = &here[b"AccountKey=".len()..];
+            let key = &here[AZURE.len()..];
             let n = key.iter().take(AHEAD).take_while(|b| base64(**b)).count();
             return (n == 86 && key[n..].starts_with(b"==")).then_some(("an Azure storage key", 99));
         }
@@ -173,7 +193,7 @@ fn secret(bytes: &[u8], at: usize) -> Option<(&'static str, usize)> {
     if at > 0 && url(bytes[at - 1]) {
         return None;
     }
-    if here.starts_with(b"xox") {
+    if here.starts_with(SLACK) {
         return slack(here);
     }
     let token = TOKENS.iter().find(|t| here.starts_with(t.prefix))?;
@@ -213,7 +233,6 @@ fn slack(here: &[u8]) -> Option<(&'static str, usize)> {
 
 /// An armoured private key: its first line, and what must follow it.
 fn private_key(bytes: &[u8], at: usize) -> Option<(&'static str, usize)> {
-    const BEGIN: &[u8] = b"-----BEGIN ";
     const KINDS: &[(&[u8], &str)] = &[
         (b"PRIVATE KEY-----", "a private key"),
         (b"RSA PRIVATE KEY-----", "an RSA private key"),
@@ -224,7 +243,7 @@ fn private_key(bytes: &[u8], at: usize) -> Option<(&'static str, usize)> {
         (b"ANY PRIVATE KEY-----", "a private key"),
         (b"PGP PRIVATE KEY BLOCK-----", "a PGP private key"),
     ];
-    let rest = bytes[at..].strip_prefix(BEGIN)?;
+    let rest = bytes[at..].strip_prefix(ARMOUR)?;
     let (kind, what) = KINDS.iter().find(|(kind, _)| rest.starts_with(kind))?;
     let mut body = &rest[kind.len()..];
     // Code that speaks of keys has the line too; only a key goes on with base64 or its headers.
@@ -245,7 +264,7 @@ fn private_key(bytes: &[u8], at: usize) -> Option<(&'static str, usize)> {
     let before = &bytes[at.saturating_sub(BEHIND)..at];
     let service = before.windows(13).any(|w| w == b"\"private_key\"");
     let what = if service { "the private key of a Google service account" } else { what };
-    Some((what, BEGIN.len() + kind.len()))
+    Some((what, ARMOUR.len() + kind.len()))
 }
 
 #[cfg(test)]
