@@ -18,8 +18,9 @@ use crate::oci::{Descriptor, DiffId};
 pub use file::File;
 pub use hash::{Hashing, Verify};
 
-/// How many bytes are moved at a time.
-pub const CHUNK: usize = 1 << 20;
+/// How many bytes are moved at a time. Larger writes are no faster, and where memory is short the kernel looks for
+/// larger pages for them than it has.
+pub const CHUNK: usize = 256 << 10;
 
 /// Content that can be read again from the start, giving the same bytes.
 pub trait Blob: Send + Sync {
