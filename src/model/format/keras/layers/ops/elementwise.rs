@@ -183,8 +183,9 @@ pub(super) fn moments(layer: &Layer<'_>, x: &Spec) -> Vec<Spec> {
 /// Values at fractions of the way from the least to the greatest.
 pub(super) fn quantile(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
     let x = args.first();
-    // Several fractions are a first axis.
-    let q = Operand::or_list(args, 1, &["q"])?.shape;
+    // Several fractions are a first axis; before Keras 3.15 it is told that those of a list are not.
+    let listed = args.value(1, "q").is_some_and(serde_json::Value::is_array);
+    let q = Operand::or_list(args, 1, &["q"])?.shape.filter(|_| !listed || ctx.minor >= 15);
     let rest = reduced_by(layer, &x);
     let shape = match q.as_deref() {
         Some([]) => rest,
