@@ -8,8 +8,8 @@ Writes OUT/<id>/model.json (with `--keras` OUT/<id>/model.keras, which tells the
 
     python keras_ops.py --compare OUT...
 
-goes through sets that several versions and backends made of the same cases. Where the same file is told differently by them,
-the file does not determine the fact, and the truth of each of the sets says so.
+goes through sets that several versions and backends made of the same cases. Where the same file is told or computed differently
+by them, the file does not determine the fact, and the truth of each of the sets says so.
 """
 import json
 import os
@@ -43,11 +43,11 @@ def compare(sets):
         for group in alike.values():
             told = {}
             for _, t in group:
-                for k, o in enumerate(t["signatures"][0]["outputs"]):
-                    for fact in ("dtype", "shape"):
-                        told.setdefault((k, fact), set()).add(json.dumps(o[fact]))
-                told.setdefault("count", set()).add(len(t["signatures"][0]["outputs"]))
-            differ = {f"/signatures/0/outputs/{k[0]}/{k[1]}": "no" for k, v in told.items() if k != "count" and len(v) > 1}
+                for outputs in (t["signatures"][0]["outputs"], t.get("after") or []):
+                    for k, o in enumerate(outputs):
+                        for fact in ("dtype", "shape"):
+                            told.setdefault((k, fact), set()).add(json.dumps(o[fact]))
+            differ = {f"/signatures/0/outputs/{k}/{fact}": "no" for (k, fact), v in told.items() if len(v) > 1}
             for path, t in group:
                 if differ != (t["determinable"].get("overrides") or {}):
                     t["determinable"]["overrides"] = differ
