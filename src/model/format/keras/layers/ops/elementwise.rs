@@ -130,7 +130,9 @@ fn reduction(
         "Argmax" | "Argmin" | "Nanargmax" | "Nanargmin" | "CountNonzero" => Some(DType::Int32),
         _ => return None,
     };
-    Some(one(reduced_by(layer, x), dtype))
+    // Before Keras 3.15 it is told of places that all axes stay as they were.
+    let places = matches!(layer.class, "Argmax" | "Argmin") && layer.flag("keepdims");
+    Some(one(reduced_by(layer, x).filter(|_| !places || ctx.minor >= 15), dtype))
 }
 
 /// The dtype that the operation was told; the outer `None` is one that cannot be read.
