@@ -19,7 +19,7 @@ import zipfile
 
 
 def content(folder):
-    """What a file of a model says, without the number that the process counted for its name."""
+    """What a file of a model says, without the numbers that the process counted for names."""
     path = os.path.join(folder, "model.json")
     if os.path.exists(path):
         text, version = open(path).read(), ""
@@ -28,7 +28,10 @@ def content(folder):
             text, version = z.read("config.json").decode(), json.loads(z.read("metadata.json"))["keras_version"]
     value = json.loads(text)
     value["config"].pop("name", None)
-    return version + json.dumps(value, sort_keys=True)
+    text = json.dumps(value, sort_keys=True)
+    for i, layer in enumerate(value["config"]["layers"]):
+        text = text.replace(f'"name": "{layer["name"]}"', f'"name": "{i}"').replace(f'["{layer["name"]}", ', f'["{i}", ')
+    return version + text
 
 
 def compare(sets):
