@@ -79,6 +79,7 @@ pub(super) fn look(config: &Value, reading: &mut Reading) {
                     && told.len() < MAX_TOLD
                 {
                     judge(class, value, &place, &mut told, reading);
+                    named_functions(value, &place, &mut told, reading);
                 }
                 // In the order of the file, as far as its keys are sorted.
                 todo.extend(o.values().rev().map(|v| (v, place.clone())));
@@ -86,6 +87,36 @@ pub(super) fn look(config: &Value, reading: &mut Reading) {
             _ => {}
         }
     }
+}
+
+/// Functions that a layer of Keras 2 is given as the text `package>name`: those of Keras have no
+/// package (keras/utils/generic_utils.py, `get_registered_name`).
+fn named_functions(value: &Value, place: &str, told: &mut BTreeSet<String>, reading: &mut Reading) {
+    let Some(config) = value.get("config").and_then(Value::as_object) else { return };
+    for (key, function) in config {
+        let Some(name) = function.as_str().filter(|_| takes_function(key)) else { continue };
+        let registered = name.split_once('>').is_some_and(|(package, name)| {
+            !package.is_empty() && !name.is_empty() && !package.contains(char::is_whitespace)
+        });
+        if registered && told.insert(format!("foreign-module {name}")) {
+            reading.find(
+                Severity::Warning,
+                "foreign-module",
+                place,
+                format!(
+                    "the function `{}` is not one of Keras; the serving image must bring it",
+                    show_bytes(name.as_bytes())
+                ),
+            );
+        }
+    }
+}
+
+/// Whether a setting of a layer is a function that may be told by its name.
+fn takes_function(key: &str) -> bool {
+    let kinds = ["activation", "initializer", "regularizer", "constraint"];
+    key == "function"
+        || kinds.iter().any(|k| key.strip_suffix(k).is_some_and(|r| r.is_empty() || r.ends_with('_')))
 }
 
 fn judge(class: &str, value: &Value, place: &str, told: &mut BTreeSet<String>, reading: &mut Reading) {
@@ -256,6 +287,16 @@ mod tests {
             warning
         );
         assert_eq!(found(r#"{"class_name":"Pack>Mine","config":{}}"#), warning);
+        let dense = |rest: &str| found(&format!(r#"{{"class_name":"Dense","config":{{{rest}}}}}"#));
+        assert_eq!(dense(r#""activation":"mine>myact""#), warning);
+        assert_eq!(dense(r#""kernel_initializer":"mine>init""#), warning);
+        // The same function in two places is told once.
+        assert_eq!(dense(r#""activation":"mine>myact","recurrent_activation":"mine>myact""#), warning);
+        for clean in ["relu", "hard_sigmoid", "leaky_relu", ">", "mine>", ">myact", "a b > c"] {
+            assert_eq!(dense(&format!(r#""activation":"{clean}""#)), vec![], "{clean}");
+        }
+        // Only a function is looked up; a text elsewhere is a text.
+        assert_eq!(dense(r#""name":"a>b","equation":"abc>ab""#), vec![]);
         let graph = r#""config":{"layers":[],"input_layers":[],"output_layers":[]}"#;
         assert_eq!(found(&format!(r#"{{"class_name":"Mine",{graph}}}"#)), warning);
         assert_eq!(found(&format!(r#"{{"class_name":"Functional",{graph}}}"#)), vec![]);

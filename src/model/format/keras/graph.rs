@@ -248,6 +248,9 @@ fn graph(ctx: &Ctx, layer: &Layer<'_>, given: Option<&[Spec]>) -> Model {
     for (at, (key, reference)) in references(layer.config.get("input_layers")).into_iter().enumerate() {
         let Some((i, node, _)) = g.key(reference) else { continue };
         let mut port = input(ctx, &g.layers[i]);
+        if ctx.keras < 2 && g.layers[i].class != "InputLayer" {
+            port.spec = g.unchanged(ctx, i).unwrap_or_default();
+        }
         if let Some(given) = given {
             let spec = given.get(at).cloned().unwrap_or_default();
             same &= spec.shape == port.spec.shape;
@@ -329,6 +332,17 @@ fn keras_tensor(value: &Value) -> Option<(&Value, Spec)> {
 }
 
 impl<'a> Graph<'a> {
+    /// What a layer takes that stands as an input of the model: Keras 1 loses which layer an input
+    /// belongs to where another one gives it back as it is.
+    fn unchanged(&self, ctx: &Ctx, at: usize) -> Option<Spec> {
+        let calls = self.layers[at].raw.get("inbound_nodes").and_then(Value::as_array)?;
+        let [Value::Array(tensors)] = calls.as_slice() else { return None };
+        let [one] = tensors.as_slice() else { return None };
+        let source = &self.layers[self.key(one)?.0];
+        let same = source.class == "InputLayer" && self.layers[at].class == "ActivityRegularization";
+        same.then(|| input(ctx, source).spec)
+    }
+
     /// The tensor that a reference means; `None` where there is no such layer.
     fn key(&self, reference: &Value) -> Option<Key> {
         let parts = reference.as_array()?;
@@ -586,4 +600,24 @@ pub(super) fn default_float(value: &Value) -> Option<DType> {
         }
     }
     (!others).then_some(DType::Float32)
+}
+
+/// The least that the second number of the version of Keras 3 can be, by what inputs are told: `ragged`
+/// from 3.9 on and `optional` from 3.13 on (keras/src/layers/core/input_layer.py, `get_config`).
+pub(super) fn least_minor(value: &Value) -> u32 {
+    let mut todo = vec![value];
+    let mut least = 0;
+    while let Some(value) = todo.pop() {
+        if let Some(layer) = Layer::of(value).filter(|l| l.class == "InputLayer") {
+            let since =
+                [("optional", 13), ("ragged", 9)].into_iter().find(|(k, _)| layer.config.get(*k).is_some());
+            least = since.map_or(least, |(_, minor)| least.max(minor));
+        }
+        match value {
+            Value::Array(items) => todo.extend(items),
+            Value::Object(o) => todo.extend(o.values()),
+            _ => {}
+        }
+    }
+    least
 }

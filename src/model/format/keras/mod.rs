@@ -412,7 +412,8 @@ fn context(value: &Value, reading: &Reading) -> Ctx {
     let images_cast = keras >= 3 || keras == 2 && number(1) >= Some(9);
     let early =
         keras < 2 || keras == 2 && number(1) < Some(2) && version.is_some_and(|v| !v.ends_with("-tf"));
-    Ctx::new(keras, autocast, images_cast, early, floatx)
+    let minor = number(1).unwrap_or_else(|| if keras >= 3 { graph::least_minor(value) } else { 0 });
+    Ctx::new(keras, autocast, images_cast, early, floatx, minor)
 }
 
 /// The one signature of a model.

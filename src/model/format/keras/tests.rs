@@ -32,7 +32,9 @@ fn read(variant: &str, bytes: &[u8]) -> Result<Reading> {
 
 fn json(text: &str) -> Reading {
     let mut reading = Reading::default();
-    understand(&config::parse(text.as_bytes()).unwrap(), &mut reading);
+    let value = config::parse(text.as_bytes()).unwrap();
+    reading.framework_version = version(&value);
+    understand(&value, &mut reading);
     reading
 }
 
@@ -214,4 +216,53 @@ fn outputs_of_one_layer_have_names_of_their_own() {
     let names: std::collections::BTreeSet<&str> =
         contract.signatures[0].outputs.iter().map(|o| o.name.as_str()).collect();
     assert_eq!(names.len(), 20_000);
+}
+
+#[test]
+fn an_input_that_a_layer_gives_back_stays_the_input() {
+    // Keras 1 names the layer as the input whose tensor is the input itself.
+    let r = json(
+        r#"{"class_name":"Model","keras_version":"1.2.2","config":{"name":"m","layers":[
+        {"name":"x","class_name":"InputLayer","config":{"batch_input_shape":[null,5,4],"input_dtype":"float32","name":"x"},"inbound_nodes":[]},
+        {"name":"a","class_name":"ActivityRegularization","config":{"name":"a","l1":0.0,"l2":0.0},"inbound_nodes":[[["x",0,0]]]}],
+        "input_layers":[["a",0,0]],"output_layers":[["a",0,0]]}}"#,
+    );
+    let signature = &r.contract.as_ref().unwrap().signatures[0];
+    for tensor in [&signature.inputs[0], &signature.outputs[0]] {
+        assert_eq!((tensor.name.as_str(), tensor.dtype), ("a", Some(DType::Float32)));
+        assert_eq!(tensor.shape, Some(vec![None, Some(5), Some(4)]));
+    }
+}
+
+#[test]
+fn the_states_of_a_stack_of_cells_are_in_the_order_of_the_version() {
+    let states = |version: &str, turned: &str| {
+        let r = json(&format!(
+            r#"{{"class_name":"Model","keras_version":"{version}","config":{{"name":"m","layers":[
+            {{"name":"x","class_name":"InputLayer","config":{{"batch_input_shape":[null,5,4],"dtype":"float32","name":"x"}},"inbound_nodes":[]}},
+            {{"name":"r","class_name":"RNN","config":{{"name":"r","return_state":true,"cell":{{"class_name":"StackedRNNCells","config":{{{turned}"cells":[
+            {{"class_name":"GRUCell","config":{{"units":3}}}},{{"class_name":"GRUCell","config":{{"units":2}}}}]}}}}}},"inbound_nodes":[[["x",0,0,{{}}]]]}}],
+            "input_layers":[["x",0,0]],"output_layers":[["r",0,0],["r",0,1],["r",0,2]]}}}}"#
+        ));
+        let outputs = &r.contract.as_ref().unwrap().signatures[0].outputs;
+        outputs.iter().map(|o| o.shape.as_ref().unwrap()[1]).collect::<Vec<_>>()
+    };
+    assert_eq!(states("2.3.1", ""), [Some(2), Some(3), Some(2)]);
+    assert_eq!(states("2.2.0", ""), [Some(2), None, None]);
+    assert_eq!(states("2.3.1", r#""reverse_state_order":true,"#), [Some(2), None, None]);
+}
+
+#[test]
+fn a_configuration_without_a_version_tells_the_least_that_it_can_be() {
+    let least = |input: &str| {
+        graph::least_minor(
+            &serde_json::from_str(&format!(
+                r#"{{"layers":[{{"class_name":"InputLayer","config":{{{input}}}}}]}}"#
+            ))
+            .unwrap(),
+        )
+    };
+    assert_eq!(least(r#""sparse":false"#), 0);
+    assert_eq!(least(r#""sparse":false,"ragged":false"#), 9);
+    assert_eq!(least(r#""ragged":false,"optional":false"#), 13);
 }

@@ -40,6 +40,8 @@ pub(super) struct Ctx {
     pub(super) early: bool,
     /// The dtype of layers that name none.
     pub(super) floatx: Option<DType>,
+    /// The second number of the version of Keras, or the least that it can be.
+    pub(super) minor: u32,
     steps: Cell<usize>,
     depth: Cell<usize>,
 }
@@ -51,8 +53,10 @@ impl Ctx {
         images_cast: bool,
         early: bool,
         floatx: Option<DType>,
+        minor: u32,
     ) -> Self {
-        Self { keras, autocast, images_cast, early, floatx, steps: Cell::new(0), depth: Cell::new(0) }
+        let (steps, depth) = (Cell::new(0), Cell::new(0));
+        Self { keras, autocast, images_cast, early, floatx, minor, steps, depth }
     }
 
     /// Whether a limit was reached, after which nothing more is known.

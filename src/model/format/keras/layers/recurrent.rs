@@ -17,9 +17,11 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             let units = units(layer)?;
             let known = x.shape.filter(|s| s.len() == 3 && !layer.flag("time_major"));
             let shape = known.as_ref().map(|s| steps(layer, s, &[Some(units.output)]));
+            let turned = layer.inner("cell").is_some_and(|cell| cell.flag("reverse_state_order"));
+            let ordered = !turned && (ctx.autocast || ctx.keras == 2 && ctx.minor >= 3);
             let states = units.states.iter().map(|n| {
-                // The order of a stack's states was once the other way round.
-                let n = if units.stacked && !ctx.autocast { None } else { Some(*n) };
+                // The order of a stack's states was once the other way round, and still may be.
+                let n = if units.stacked && !ordered { None } else { Some(*n) };
                 known.as_ref().map(|s| vec![s[0], n])
             });
             Some(outputs(ctx, layer, shape, states.collect()))

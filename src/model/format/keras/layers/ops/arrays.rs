@@ -6,7 +6,9 @@ use crate::model::contract::{DType, Shape};
 use crate::model::format::MAX_RANK;
 use crate::model::format::keras::config::{Layer, int, ints, list, size};
 use crate::model::format::keras::layers::ops::elementwise::broadcast;
-use crate::model::format::keras::layers::ops::operand::{Operand, extent, together};
+use crate::model::format::keras::layers::ops::operand::{
+    Kind, Operand, bits, extent, floated, is_wide, join, settle, together,
+};
 use crate::model::format::keras::layers::{Ctx, merge, one, slice};
 use crate::model::format::keras::spec::{Arg, Args, Spec, axis, plus, times};
 
@@ -19,7 +21,15 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
     let shape = x.shape.clone();
     let same = |shape: Option<Shape>| Some(one(shape, x.dtype));
     match layer.class {
-        "Reshape" => same(shape.and_then(|s| reshaped(&s, &layer.ints("newshape")?))),
+        "Reshape" => {
+            let target = layer.get("newshape")?;
+            let open = list(target).is_some_and(|all| all.contains(&Value::Null));
+            if open {
+                // What is not fixed in the target is not fixed in the end.
+                return same(crate::model::format::keras::config::shape(target));
+            }
+            same(shape.and_then(|s| reshaped(&s, &ints(target)?)))
+        }
         "Transpose" => same(shape.and_then(|s| transposed(s, layer.ints("axes")))),
         "ExpandDims" => same(shape.and_then(|s| expanded(s, &layer.ints("axis")?))),
         "Squeeze" => same(shape.and_then(|s| squeezed(s, layer.ints("axis")))),
@@ -119,7 +129,9 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             Some(one(shape, dtype))
         }
         "Slice" => {
-            let sizes = layer.ints("shape").filter(|s| Some(s.len()) == x.rank())?;
+            // The shape is the operation's own only in later versions.
+            let sizes = layer.get("shape").or_else(|| args.value(2, "shape")).and_then(ints);
+            let sizes = sizes.filter(|s| Some(s.len()) == x.rank())?;
             let starts = args.value(1, "start_indices").and_then(ints);
             let out = sizes.iter().zip(shape?).enumerate().map(|(i, (n, d))| match u64::try_from(*n) {
                 Ok(n) => Some(n),
@@ -129,7 +141,8 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
         }
         "Scatter" => {
             let values = Operand::at(args, 1, &["values"])?;
-            let shape = layer.get("shape").and_then(crate::model::format::keras::config::shape);
+            let shape = layer.get("shape").or_else(|| args.value(2, "shape"));
+            let shape = shape.and_then(crate::model::format::keras::config::shape);
             Some(one(shape, together([&values], ctx.floatx)))
         }
         "Bincount" => {
@@ -138,18 +151,62 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             Some(one(Some(shape), Some(DType::Int32).filter(|_| layer.get("weights").is_none())))
         }
         "Concatenate" | "Stack" | "Hstack" | "Vstack" | "Dstack" | "Append" => joined(ctx, layer, args),
-        "Meshgrid" | "Einsum" | "Matmul" | "Dot" | "Tensordot" | "Outer" | "Vdot" | "Cross" | "Kron" => {
-            super::products::apply(ctx, layer, args)
-        }
+        "Meshgrid" | "Einsum" | "Matmul" | "Dot" | "Tensordot" | "Outer" | "Inner" | "Vdot" | "Cross"
+        | "Kron" => super::products::apply(ctx, layer, args),
         "Linspace" | "Logspace" | "Geomspace" => {
             let (a, b) = (Operand::at(args, 0, &["start"])?, Operand::at(args, 1, &["stop"])?);
             let mut shape = broadcast(a.shape.as_ref(), b.shape.as_ref())?;
             let at = axis(layer.int("axis")?, shape.len() + 1)?;
             shape.insert(at, Some(layer.size("num")?));
             // Of the dtypes only that of the first one counts.
-            let float = together([&a], None).filter(|d| super::is_float(*d));
+            let float = a.kind.and_then(|k| settle(join(k, Kind::WeakFloat)?, ctx.floatx));
+            let float = float.filter(|d| !is_wide(*d));
             let plain = layer.get("dtype").is_none() && !layer.flag("retstep");
             Some(one(Some(shape), float.filter(|_| plain)))
+        }
+        "View" => {
+            let to: DType = layer.text("dtype")?.parse().ok()?;
+            let (old, new) = (u64::from(bits(x.dtype?)?), u64::from(bits(to)?));
+            let shape = shape.and_then(|mut s| {
+                if old != new {
+                    let last = s.last_mut()?;
+                    *last = times(*last, old).map(|n| n / new);
+                }
+                Some(s)
+            });
+            Some(one(shape, Some(to)))
+        }
+        "Nonzero" => {
+            // Before Keras 3.4 it is told to be one tensor.
+            let rank = x.rank().filter(|_| ctx.minor >= 4)?;
+            Some(vec![Spec::new(Some(vec![None]), Some(DType::Int32)); rank])
+        }
+        "UnravelIndex" => {
+            let rank = list(layer.get("shape")?)?.len();
+            (rank <= MAX_RANK).then(|| vec![Spec::new(x.shape.clone(), x.dtype); rank])
+        }
+        "SearchSorted" => {
+            let sorted = Operand::at(args, 0, &["sorted_sequence"])?;
+            let [length] = sorted.shape.as_deref()? else { return None };
+            let values = Operand::at(args, 1, &["values"])?;
+            let narrow = length.is_some_and(|n| i32::try_from(n).is_ok());
+            Some(one(values.shape, Some(DType::Int32).filter(|_| narrow)))
+        }
+        "Trapezoid" => {
+            let shape = shape.and_then(|mut s| {
+                s.remove(axis(layer.int("axis")?, s.len())?);
+                Some(s)
+            });
+            let float = x.dtype.and_then(|d| floated(d, ctx.floatx));
+            Some(one(shape, float))
+        }
+        "Vander" => same(shape.filter(|s| s.len() == 1).map(|s| vec![s[0], layer.size("N").or(s[0])])),
+        "Unique" => unique(layer, &x),
+        "Histogram" => {
+            let bins = layer.size("bins")?;
+            // What is counted is told to be of the dtype of what is counted.
+            let edges = Spec::new(Some(vec![plus(Some(bins), Some(1))]), x.dtype);
+            Some(vec![Spec::new(Some(vec![Some(bins)]), x.dtype), edges])
         }
         "Select" => {
             // A list of choices; all are of one shape.
@@ -160,6 +217,37 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
         "Rearrange" => same(rearranged(&shape?, args)),
         _ => None,
     }
+}
+
+/// Each number once, and where it stood and how often, as far as that was asked for.
+fn unique(layer: &Layer<'_>, x: &Spec) -> Option<Vec<Spec>> {
+    let size = layer.size("size");
+    let along = match layer.get("axis") {
+        None => None,
+        Some(number) => Some(axis(int(number)?, x.rank()?)?),
+    };
+    let places = |shape: Option<Shape>| Spec::new(shape, Some(DType::Int32));
+    let values = match along {
+        None => Some(vec![size]),
+        Some(at) => x.shape.clone().map(|mut s| {
+            s[at] = size;
+            s
+        }),
+    };
+    let mut out = vec![Spec::new(values, x.dtype)];
+    if layer.flag("return_index") {
+        out.push(places(Some(vec![size])));
+    }
+    if layer.flag("return_inverse") {
+        out.push(places(match along {
+            None => x.shape.clone(),
+            Some(at) => x.shape.as_ref().map(|s| vec![s[at]]),
+        }));
+    }
+    if layer.flag("return_counts") {
+        out.push(places(Some(vec![size])));
+    }
+    Some(out)
 }
 
 /// All numbers of a shape.

@@ -6,69 +6,28 @@
 use crate::model::contract::{DType, Shape};
 use crate::model::format::keras::config::{Layer, ints};
 use crate::model::format::keras::layers::ops::operand::{
-    Kind, Operand, counted, floated, is_wide, join, settle, together,
+    Kind, Operand, counted, floated, is_wide, join, settle, tensors_together, together,
 };
 use crate::model::format::keras::layers::{Ctx, is_float, one};
-use crate::model::format::keras::spec::{Args, Spec, axis, times};
+use crate::model::format::keras::spec::{Arg, Args, Spec, axis, times};
 
 /// The rule of an operation with one tensor.
 pub(super) fn unary(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
     let x = args.first();
     let float = x.dtype.and_then(|d| floated(d, ctx.floatx));
+    // What only has floats, or is one already.
+    let wide = if x.dtype.is_some_and(is_float) { x.dtype } else { float };
     Some(match layer.class {
-        // Whole numbers stay whole; `bool` is told differently by versions of some of them.
+        "Copy" | "Flip" | "Fliplr" | "Flipud" | "StopGradient" | "Conjugate" | "Real" | "Imag"
+        | "Absolute" | "Abs" | "Round" | "BitwiseInvert" | "BitwiseNot" | "Trunc" | "Negative" | "Sign"
+        | "NanToNum" | "Sigmoid" | "Silu" | "Swish" | "Rsqrt" | "Erf" => one(x.shape, x.dtype),
+        // Whole numbers stay whole; truth values are told to stay and do not.
         "Relu"
-        | "Relu6"
-        | "LeakyRelu"
-        | "Elu"
-        | "Selu"
-        | "Celu"
-        | "Negative"
-        | "Absolute"
-        | "Abs"
-        | "Square"
-        | "Clip"
-        | "Copy"
-        | "Sign"
-        | "Flip"
-        | "Conjugate"
-        | "Real"
-        | "Imag"
-        | "Round"
-        | "NanToNum"
         | "Roll"
         | "Tril"
         | "Triu"
-        | "StopGradient"
-        | "Sigmoid"
-        | "SparseSigmoid"
-        | "Softplus"
-        | "Softsign"
-        | "SparsePlus"
-        | "Silu"
-        | "Swish"
-        | "LogSigmoid"
-        | "HardSigmoid"
-        | "HardSilu"
-        | "HardSwish"
-        | "TanhShrink"
         | "HardTanh"
-        | "SoftShrink"
-        | "HardShrink"
-        | "Squareplus"
-        | "Gelu"
         | "Threshold"
-        | "Softmax"
-        | "LogSoftmax"
-        | "Sparsemax"
-        | "Rsqrt"
-        | "Erf"
-        | "Erfinv"
-        | "BitwiseInvert"
-        | "BitwiseNot"
-        | "Trunc"
-        | "Fliplr"
-        | "Flipud"
         | "Cholesky"
         | "CholeskyInverse"
         | "Inv"
@@ -83,16 +42,31 @@ pub(super) fn unary(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
         | "ScatterUpdate"
         | "SliceUpdate"
         | "DotProductAttention" => one(x.shape, x.dtype.filter(|d| *d != DType::Bool)),
-        "Exp" | "Exp2" | "Expm1" | "Log" | "Log10" | "Log1p" | "Log2" | "Sqrt" | "Sin" | "Sinh" | "Cos"
-        | "Cosh" | "Tan" | "Tanh" | "Arccos" | "Arccosh" | "Arcsin" | "Arcsinh" | "Arctan" | "Arctanh"
-        | "Angle" | "Sinc" | "Fabs" | "Erfc" => one(x.shape, float),
-        "Ceil" | "Floor" | "Cbrt" | "Deg2rad" | "Rad2deg" | "I0" | "Corrcoef" => {
-            one(x.shape, float.filter(|_| x.dtype != Some(DType::Int64)))
+        "Square" | "Clip" => {
+            let counts = x.dtype.map(|d| if d == DType::Bool { DType::Int32 } else { d });
+            one(x.shape, counts)
         }
+        // Of whole numbers these are told to stay whole, and are computed as floats.
+        "Relu6" | "LeakyRelu" | "Elu" | "Selu" | "Celu" | "SparseSigmoid" | "Softplus" | "Softsign"
+        | "SparsePlus" | "LogSigmoid" | "HardSigmoid" | "HardSilu" | "HardSwish" | "TanhShrink"
+        | "SoftShrink" | "HardShrink" | "Squareplus" | "Gelu" | "Softmax" | "LogSoftmax" | "Sparsemax"
+        | "Erfinv" => one(x.shape, x.dtype.filter(|d| is_float(*d))),
+        "Log" | "Log10" | "Log1p" | "Log2" | "Sqrt" | "Sin" | "Sinh" | "Cos" | "Cosh" | "Tan" | "Tanh"
+        | "Arccos" | "Arccosh" | "Arcsin" | "Arcsinh" | "Arctan" | "Arctanh" | "Angle" | "Sinc" | "Erfc"
+        | "Ceil" | "Floor" => one(x.shape, float),
+        // These ask for the dtype themselves, so that wide floats stay.
+        "Exp" | "Exp2" | "Expm1" | "Fabs" => one(x.shape, wide),
+        "Cbrt" | "Deg2rad" | "Rad2deg" | "I0" => {
+            let dtype = if x.dtype == Some(DType::Int64) { Some(DType::Float64) } else { wide };
+            one(x.shape, dtype)
+        }
+        "Corrcoef" => one(x.shape, float.filter(|_| x.dtype != Some(DType::Int64))),
         "Isfinite" | "Isinf" | "Isnan" | "Isneginf" | "Isposinf" | "Isreal" | "LogicalNot" | "Signbit"
         | "IsIn" => one(x.shape, Some(DType::Bool)),
-        // These forget the dtype; newer versions may remember it.
-        "Reciprocal" | "Normalize" | "RMSNorm" => one(x.shape, x.dtype.filter(|d| Some(*d) == ctx.floatx)),
+        // These forget the dtype, but what they compute remembers floats.
+        "Reciprocal" | "Normalize" => one(x.shape, float.filter(|f| Some(*f) == ctx.floatx)),
+        // From Keras 3.11 on it is told to remember the dtype.
+        "RMSNorm" => one(x.shape, x.dtype.filter(|d| ctx.minor >= 11 || Some(*d) == ctx.floatx)),
         "OnesLike" | "ZerosLike" | "EmptyLike" | "FullLike" | "Array" | "ConvertToTensor" => {
             // Until Keras 3.9 the dtype was an argument of the call.
             let called = match args.value(usize::MAX, "dtype").filter(|v| !v.is_null()) {
@@ -103,7 +77,8 @@ pub(super) fn unary(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
         }
         "Cast" | "SaturateCast" => one(x.shape, named_dtype(layer)?),
         "Cumsum" | "Cumprod" | "Nancumsum" | "Nancumprod" => {
-            let dtype = named_dtype(layer)?.or(x.dtype.filter(|d| *d != DType::Bool));
+            let counts = x.dtype.map(|d| if d == DType::Bool { DType::Int32 } else { d });
+            let dtype = named_dtype(layer)?.or(counts);
             one(along(layer, x.shape)?, dtype)
         }
         "Sort" => one(along(layer, x.shape)?, x.dtype),
@@ -112,39 +87,52 @@ pub(super) fn unary(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
         "InTopK" => one(x.shape, Some(DType::Bool)),
         "Size" => one(Some(Vec::new()), Some(DType::Int32)),
         "AllClose" => one(Some(Vec::new()), Some(DType::Bool)),
-        _ => return reduction(ctx, layer, args, float),
+        _ => return reduction(ctx, layer, args, float, wide),
     })
 }
 
 /// What goes over axes, or over all of them.
-fn reduction(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>, float: Option<DType>) -> Option<Vec<Spec>> {
+fn reduction(
+    ctx: &Ctx,
+    layer: &Layer<'_>,
+    args: &Args<'_>,
+    float: Option<DType>,
+    wide: Option<DType>,
+) -> Option<Vec<Spec>> {
     let x = &args.first();
     let known = x.dtype;
     let dtype = match layer.class {
-        "Max" | "Min" | "Amax" | "Amin" | "Ptp" => known.filter(|d| *d != DType::Bool),
+        "Max" | "Min" | "Amax" | "Amin" => known,
+        "Ptp" => known.filter(|d| *d != DType::Bool),
         "Nanprod" => known.and_then(counted),
         // JAX makes these half as wide.
         "Sum" | "Nansum" => known.and_then(counted).filter(|d| !is_wide(*d)),
-        "Nanmax" | "Nanmin" => known.filter(|d| *d != DType::Bool && !is_wide(*d)),
+        "Nanmax" | "Nanmin" => known.filter(|d| !is_wide(*d)),
         "Prod" => match named_dtype(layer)? {
             Some(told) => Some(told),
             None => known.and_then(counted),
         },
-        "Mean" | "Std" | "Var" | "Median" | "Nanmean" | "Nanmedian" | "Nanstd" | "Nanvar" | "Norm" => {
-            float.filter(|_| known != Some(DType::Int64))
-        }
+        "Var" | "Median" | "Nanmean" | "Nanmedian" | "Nanstd" | "Nanvar" => float,
+        // The mean of whole numbers is not of the dtype that floats have, but of this one.
+        "Mean" => wide.filter(|d| known.is_some_and(is_float) || *d == DType::Float32),
+        "Std" | "Norm" => wide,
         "Average" => {
-            let weighed = args.value(1, "weights").is_none_or(serde_json::Value::is_null);
-            float.filter(|_| known.is_some_and(is_float) && weighed && args.args.len() < 2)
+            let weights = match args.args.get(1).or_else(|| args.kwargs.get("weights")) {
+                None | Some(Arg::Const(serde_json::Value::Null)) => None,
+                Some(_) => Some(Operand::at(args, 1, &["weights"])?),
+            };
+            let all = [Some(Operand::of(x.clone())), weights];
+            let kind = all.iter().flatten().try_fold(Kind::WeakFloat, |k, o| join(k, o.kind?));
+            kind.and_then(|k| settle(k, ctx.floatx)).filter(|d| !is_wide(*d))
         }
         "Logsumexp" => float.filter(|f| Some(*f) == ctx.floatx),
         "All" | "Any" => Some(DType::Bool),
         "Argmax" | "Argmin" | "Nanargmax" | "Nanargmin" | "CountNonzero" => Some(DType::Int32),
         _ => return None,
     };
-    // Some versions say of places that all axes stay as they were.
+    // Before Keras 3.15 it is told of places that all axes stay as they were.
     let places = matches!(layer.class, "Argmax" | "Argmin") && layer.flag("keepdims");
-    Some(one(reduced_by(layer, x).filter(|_| !places), dtype))
+    Some(one(reduced_by(layer, x).filter(|_| !places || ctx.minor >= 15), dtype))
 }
 
 /// The dtype that the operation was told; the outer `None` is one that cannot be read.
@@ -197,9 +185,9 @@ pub(super) fn moments(layer: &Layer<'_>, x: &Spec) -> Vec<Spec> {
 /// Values at fractions of the way from the least to the greatest.
 pub(super) fn quantile(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
     let x = args.first();
-    // Several fractions are a first axis; versions differ about those of a list of Python.
+    // Several fractions are a first axis; before Keras 3.15 it is told that those of a list are not.
     let listed = args.value(1, "q").is_some_and(serde_json::Value::is_array);
-    let q = if listed { None } else { Operand::at(args, 1, &["q"])?.shape };
+    let q = Operand::or_list(args, 1, &["q"])?.shape.filter(|_| !listed || ctx.minor >= 15);
     let rest = reduced_by(layer, &x);
     let shape = match q.as_deref() {
         Some([]) => rest,
@@ -212,39 +200,64 @@ pub(super) fn quantile(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<
 
 /// The rule of an operation with two tensors, or a tensor and a number.
 pub(super) fn binary(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
-    let a = Operand::at(args, 0, &["x1", "x"]);
-    let b = Operand::at(args, 1, &["x2", "y"]);
+    let a = Operand::or_list(args, 0, &["x1", "x"]);
+    let b = Operand::or_list(args, 1, &["x2", "y"]);
     let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
     let same = together([&a, &b], ctx.floatx);
-    // Of numbers some functions make tensors of a fixed dtype first.
-    let tensors = [a.kind, b.kind].iter().all(|k| matches!(k, Some(Kind::Fixed(_))));
     let dtype = match layer.class {
-        "Add" | "Subtract" | "Multiply" | "Maximum" | "Minimum" | "Fmax" | "Fmin" | "Power" => same,
-        "Gcd" | "Lcm" => same.filter(|_| tensors),
-        "Mod" | "Fmod" | "FloorDivide" | "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" => {
-            same.filter(|d| *d != DType::Bool)
-        }
-        "Divide" | "TrueDivide" | "DivideNoNan" | "Logaddexp" | "Logaddexp2" | "Arctan2" | "Ldexp"
-        | "Nextafter" => {
-            let strict = matches!(layer.class, "Arctan2" | "Ldexp" | "Nextafter");
+        "Add" | "Subtract" | "Multiply" | "Maximum" | "Minimum" | "Fmax" | "Fmin" | "BitwiseAnd"
+        | "BitwiseOr" | "BitwiseXor" => same,
+        "Gcd" | "Lcm" => tensors_together(&a, &b, false, ctx.floatx),
+        "Ldexp" | "Nextafter" => tensors_together(&a, &b, true, ctx.floatx),
+        "Mod" | "Fmod" => same.map(|d| if d == DType::Bool { DType::Int32 } else { d }),
+        "Power" | "FloorDivide" => same.filter(|d| *d != DType::Bool),
+        "Divide" | "TrueDivide" | "DivideNoNan" | "Logaddexp" | "Logaddexp2" => {
             let kind = a.kind.zip(b.kind).and_then(|(a, b)| join(join(a, b)?, Kind::WeakFloat));
             let dtype = kind.and_then(|k| settle(k, ctx.floatx)).filter(|d| !is_wide(*d));
-            dtype.filter(|d| tensors || !strict || Some(*d) == ctx.floatx)
+            // Some make tensors of floats first.
+            let strict =
+                layer.class.starts_with("Logaddexp") && [a.kind, b.kind].contains(&Some(Kind::WeakFloat));
+            dtype.filter(|d| !strict || Some(*d) == ctx.floatx)
         }
-        // These turn whole numbers into floats whose width depends on theirs.
-        "Heaviside" | "Hypot" => same.filter(|d| is_float(*d)),
+        "Arctan2" => {
+            // Numbers of Python, and lists of them, are told to be of the dtype that floats have, and
+            // are computed as what they are.
+            let counted_as = |o: &Operand, other: Option<Kind>| {
+                let kind = match o.kind {
+                    Some(Kind::Fixed(_)) => o.kind,
+                    _ => other.filter(|_| o.shape.is_some()),
+                };
+                Operand { shape: None, kind }
+            };
+            let of = |other: Option<Kind>| {
+                tensors_together(&counted_as(&a, other), &counted_as(&b, other), true, ctx.floatx)
+            };
+            of(ctx.floatx.map(Kind::Fixed)).filter(|told| of(Some(Kind::WeakInt)) == Some(*told))
+        }
+        "Heaviside" | "Hypot" => match same {
+            Some(d) if is_float(d) => Some(d),
+            Some(DType::Bool) | None => None,
+            Some(_) => ctx.floatx,
+        },
         "Greater" | "GreaterEqual" | "Less" | "LessEqual" | "Equal" | "NotEqual" | "LogicalAnd"
         | "LogicalOr" | "LogicalXor" | "Isclose" => Some(DType::Bool),
         "BitwiseLeftShift" | "LeftShift" | "BitwiseRightShift" | "RightShift" => {
-            if b.kind == Some(Kind::WeakInt) { a.kind.and_then(|k| settle(k, None)) } else { same }
+            let dtype =
+                if b.kind == Some(Kind::WeakInt) { a.kind.and_then(|k| settle(k, None)) } else { same };
+            dtype.filter(|d| *d != DType::Bool)
         }
         _ => return None,
     };
-    // Of these the first tensor's shape is told, whatever the second one is.
+    let shape = broadcast(a.shape.as_ref(), b.shape.as_ref());
+    // Of these the first tensor's shape is told, which holds where the second one adds nothing to it.
     let first = layer.class.starts_with("Bitwise") || layer.class.ends_with("Shift");
-    let shape =
-        broadcast(a.shape.as_ref(), b.shape.as_ref()).filter(|s| !first || a.shape.as_ref() == Some(s));
+    let shape = if first { a.shape.filter(|a| shape.is_some_and(|s| covers(a, &s))) } else { shape };
     Some(one(shape, dtype))
+}
+
+/// Whether one shape says the same as the other, or less.
+fn covers(open: &Shape, shape: &Shape) -> bool {
+    open.len() == shape.len() && open.iter().zip(shape).all(|(a, b)| a.is_none() || a == b)
 }
 
 /// One of two, by a third.

@@ -51,6 +51,15 @@ impl Operand {
         }
     }
 
+    /// The same where a list of Python counts by its lengths; its numbers have no dtype.
+    pub(super) fn or_list(args: &Args<'_>, place: usize, names: &[&str]) -> Option<Self> {
+        let arg = args.args.get(place).or_else(|| names.iter().find_map(|n| args.kwargs.get(*n)))?;
+        match arg {
+            Arg::Const(value) if value.is_array() => Some(Self { shape: extent(value), kind: None }),
+            _ => Self::at(args, place, names),
+        }
+    }
+
     /// The argument at a place, or by one of its names; a list of Python is none.
     pub(super) fn at(args: &Args<'_>, place: usize, names: &[&str]) -> Option<Self> {
         let arg = args.args.get(place).or_else(|| names.iter().find_map(|n| args.kwargs.get(*n)))?;
@@ -104,6 +113,15 @@ fn signed(width: u8) -> Option<DType> {
         64 => DType::Int64,
         _ => return None,
     })
+}
+
+/// How many bits a number has; `None` where that is not a whole number of bytes of its own.
+pub(super) fn bits(d: DType) -> Option<u8> {
+    match d {
+        DType::Bool => Some(8),
+        d if is_float(d) => Some(width(d)),
+        d => whole(d).map(|(_, width)| width),
+    }
 }
 
 fn width(d: DType) -> u8 {
@@ -173,6 +191,34 @@ pub(super) fn together<'o>(
     let mut all = operands.into_iter().map(|o| o.kind);
     let first = all.next()??;
     settle(all.try_fold(first, |a, b| join(a, b?))?, floatx).filter(|d| !is_wide(*d))
+}
+
+/// The dtypes that an operand may have where functions make tensors of numbers first: whole numbers of
+/// Python become 32 or 64 bits wide, which no file tells (keras/src/backend/common/dtypes.py,
+/// `PYTHON_DTYPES_MAP`).
+fn hardened(kind: Kind) -> [Kind; 2] {
+    match kind {
+        Kind::WeakInt => [Kind::Fixed(DType::Int32), Kind::Fixed(DType::Int64)],
+        Kind::WeakFloat => [Kind::Fixed(DType::Float32); 2],
+        fixed => [fixed; 2],
+    }
+}
+
+/// The dtype of two operands of which tensors are made first, in a function that is `float` or not.
+pub(super) fn tensors_together(
+    a: &Operand,
+    b: &Operand,
+    float: bool,
+    floatx: Option<DType>,
+) -> Option<DType> {
+    let (left, right) = (hardened(a.kind?), hardened(b.kind?));
+    let of = |a: Kind, b: Kind| {
+        let both = join(a, b)?;
+        settle(if float { join(both, Kind::WeakFloat)? } else { both }, floatx)
+    };
+    // Some backends take the numbers as they are all the same.
+    let all = [of(left[0], right[0]), of(left[1], right[1]), of(a.kind?, b.kind?)];
+    all[0].filter(|d| all.iter().all(|o| *o == Some(*d)) && !is_wide(*d))
 }
 
 /// The float that a number becomes in functions that only have floats.

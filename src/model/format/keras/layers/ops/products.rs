@@ -7,10 +7,12 @@ use crate::model::format::MAX_RANK;
 use crate::model::format::keras::config::{Layer, ints, list};
 use crate::model::format::keras::layers::ops::arrays::all;
 use crate::model::format::keras::layers::ops::elementwise::broadcast;
-use crate::model::format::keras::layers::ops::operand::{Operand, together};
+use crate::model::format::keras::layers::ops::operand::{Operand, tensors_together, together};
 use crate::model::format::keras::layers::{Ctx, one};
 use crate::model::format::keras::spec::{Args, Spec, axis, times};
 
+/// From Keras 3.1 on products of the smallest whole numbers are counted in larger ones.
+const COUNTED: u32 = 1;
 /// The most tensors of one sum.
 const MAX_OPERANDS: usize = 64;
 
@@ -25,23 +27,27 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
     let eight = |o: &Operand| o.kind == Some(super::operand::Kind::Fixed(DType::Int8));
     let shapes = a.shape.as_ref().zip(b.shape.as_ref());
     let shape = match layer.class {
-        // Of vectors versions tell different shapes.
-        "Matmul" => shapes.filter(|(a, b)| a.len() > 1 && b.len() > 1).and_then(|(a, b)| matmul(a, b)),
+        // Before Keras 3.15 vectors and outer shapes are told in other ways than they are computed.
+        "Matmul" => shapes.and_then(|(a, b)| matmul(a, b)),
+        "Inner" => shapes.and_then(|(a, b)| inner(a, b)),
         "Dot" => shapes.and_then(|(a, b)| dot(a, b)),
         "Tensordot" => shapes.and_then(|(a, b)| tensordot(layer, a, b)),
         "Outer" => shapes.map(|(a, b)| vec![all(a), all(b)]),
         "Vdot" => Some(Vec::new()),
         "Cross" => shapes.and_then(|(a, b)| cross(layer, a, b)),
         "Kron" => {
+            // Shapes of different ranks are told to be of the lesser one, and are computed to be of the greater.
             let plain = shapes.filter(|(a, b)| a.len() == b.len());
             plain.map(|(a, b)| a.iter().zip(b).map(|(a, b)| times(*a, (*b)?)).collect())
         }
         _ => return None,
     };
-    // Products of small whole numbers are counted in larger ones.
-    let numbers = [a.kind, b.kind].iter().any(|k| !matches!(k, Some(super::operand::Kind::Fixed(_))));
-    let same = same.filter(|_| layer.class != "Kron" || !numbers);
-    let dtype = same.filter(|_| !(layer.class == "Matmul" && eight(&a) && eight(&b)));
+    let dtype = match layer.class {
+        "Kron" => tensors_together(&a, &b, false, ctx.floatx),
+        // Products of small whole numbers are counted in larger ones.
+        "Matmul" if eight(&a) && eight(&b) => Some(DType::Int32).filter(|_| ctx.minor >= COUNTED),
+        _ => same,
+    };
     Some(one(shape.filter(|s: &Shape| s.len() <= MAX_RANK), dtype))
 }
 
@@ -62,6 +68,18 @@ pub(in super::super) fn matmul(a: &Shape, b: &Shape) -> Option<Shape> {
     Some(out)
 }
 
+fn inner(a: &Shape, b: &Shape) -> Option<Shape> {
+    match (a.split_last(), b.split_last()) {
+        (Some((m, left)), Some((n, right))) => {
+            let fits = m.is_none() || n.is_none() || m == n;
+            fits.then(|| [left, right].concat())
+        }
+        // A number alone is a factor.
+        (None, _) => Some(b.clone()),
+        (_, None) => Some(a.clone()),
+    }
+}
+
 fn dot(a: &Shape, b: &Shape) -> Option<Shape> {
     if a.is_empty() || b.is_empty() {
         return broadcast(Some(a), Some(b));
@@ -77,8 +95,8 @@ fn tensordot(layer: &Layer<'_>, a: &Shape, b: &Shape) -> Option<Shape> {
     let axes = layer.get("axes")?;
     let Some(pair) = list(axes) else {
         let n = layer.size("axes").and_then(|n| usize::try_from(n).ok())?;
-        let left = a.len().checked_sub(n)?;
-        return Some([&a[..left], b.get(n..)?].concat());
+        // Python cuts what is too short to nothing.
+        return Some([&a[..a.len().saturating_sub(n)], b.get(n..).unwrap_or_default()].concat());
     };
     let [x, y] = pair.as_slice() else { return None };
     let without = |shape: &Shape, axes: &serde_json::Value| {
@@ -97,11 +115,16 @@ fn cross(layer: &Layer<'_>, a: &Shape, b: &Shape) -> Option<Shape> {
     let x = a.remove(axis(layer.int("axisa")?, a.len())?);
     let y = b.remove(axis(layer.int("axisb")?, b.len())?);
     let out = broadcast(Some(&a), Some(&b))?;
-    // Vectors in space are told as others by old versions.
-    if (x, y) != (Some(2), Some(2)) {
-        return None;
+    match (x?, y?) {
+        (2, 2) => Some(out),
+        (2 | 3, 2 | 3) => {
+            let mut out = out;
+            let at = axis(layer.int("axisc")?, out.len() + 1)?;
+            out.insert(at, Some(3));
+            Some(out)
+        }
+        _ => None,
     }
-    Some(out)
 }
 
 fn meshgrid(layer: &Layer<'_>, inputs: &[Operand]) -> Option<Vec<Spec>> {
@@ -118,7 +141,11 @@ fn meshgrid(layer: &Layer<'_>, inputs: &[Operand]) -> Option<Vec<Spec>> {
 
 fn einstein(ctx: &Ctx, layer: &Layer<'_>, inputs: &[Operand]) -> Option<Vec<Spec>> {
     let all_eight = inputs.iter().all(|o| o.kind == Some(super::operand::Kind::Fixed(DType::Int8)));
-    let dtype = together(inputs, ctx.floatx).filter(|_| !all_eight);
+    let dtype = if all_eight {
+        Some(DType::Int32).filter(|_| ctx.minor >= COUNTED)
+    } else {
+        together(inputs, ctx.floatx)
+    };
     let shapes: Option<Vec<&Shape>> = inputs.iter().map(|o| o.shape.as_ref()).collect();
     let shape = shapes.and_then(|shapes| summed(layer.text("subscripts")?, &shapes));
     Some(one(shape, dtype))
@@ -151,11 +178,17 @@ pub(in super::super) fn summed(subscripts: &str, shapes: &[&Shape]) -> Option<Sh
             return None;
         }
         let dims = shape[..m].iter().chain(&shape[m + middle..]);
+        let mut own = Vec::new();
         for (letter, d) in before.chars().chain(after.chars()).zip(dims) {
-            // A diagonal is told by what its first axis is, known or not.
-            if !letter.is_ascii_alphabetic() || term.matches(letter).count() > 1 && d.is_none() {
+            if !letter.is_ascii_alphabetic() {
                 return None;
             }
+            // A diagonal is told by what its first axis is, known or not.
+            if own.contains(&letter) {
+                sizes.entry(letter).and_modify(|entry| entry.1 += 1);
+                continue;
+            }
+            own.push(letter);
             let entry = sizes.entry(letter).or_insert((Some(1), 0));
             entry.1 += 1;
             entry.0 = match (entry.0, *d) {
@@ -194,6 +227,8 @@ mod tests {
         assert_eq!(summed("bij,bjk->bxk", &[&a, &b]), None);
         assert_eq!(summed("bi,bjk->bk", &[&a, &b]), None);
         assert_eq!(summed("bij,bik->bj", &[&a, &b]), None);
+        assert_eq!(summed("bii->bi", &[&s(&[0, 0, 0])]), Some(s(&[0, 0])));
+        assert_eq!(summed("bii", &[&s(&[0, 5, 5])]), Some(s(&[0])));
         assert_eq!(matmul(&s(&[5]), &b), Some(s(&[0, 7])));
         assert_eq!(matmul(&a, &s(&[4])), Some(s(&[0, 5])));
     }

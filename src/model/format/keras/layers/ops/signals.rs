@@ -5,7 +5,7 @@ use crate::model::format::keras::config::{Layer, int};
 use crate::model::format::keras::layers::conv::slid;
 use crate::model::format::keras::layers::ops::operand::{Operand, together};
 use crate::model::format::keras::layers::{Ctx, is_float, one};
-use crate::model::format::keras::spec::{Arg, Args, Spec, plus, times};
+use crate::model::format::keras::spec::{Arg, Args, Spec, axis, plus, times};
 
 pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec<Spec>> {
     let x = args.first();
@@ -26,8 +26,78 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             let kernel = args_shape(args, 1);
             same(shape.zip(kernel).and_then(|(s, k)| transposed(layer, &s, &k)))
         }
-        // Not all versions halve the axis in what they tell.
-        "Glu" => same(None),
+        // Before Keras 3.12 it is told that the axis is not halved.
+        "Glu" => same(shape.and_then(|mut s| {
+            let at = axis(layer.int("axis")?, s.len())?;
+            s[at] = s[at].map(|d| d / 2);
+            Some(s)
+        })),
+        "AdaptiveMaxPool" | "AdaptiveAveragePool" => same(shape.and_then(|mut s| {
+            let n = s.len().checked_sub(2)?;
+            let sizes = layer.sizes("output_size", n)?;
+            let at = if channels_first(layer) { 2 } else { 1 };
+            for (i, size) in sizes.into_iter().enumerate() {
+                s[at + i] = Some(size);
+            }
+            Some(s)
+        })),
+        "CTCDecode" => {
+            let [batch, length, _] = shape?[..] else { return None };
+            let paths = match layer.text("strategy")? {
+                "greedy" => 1,
+                _ => layer.size("top_paths")?,
+            };
+            let float = x.dtype.filter(|d| is_float(*d) && *d == DType::Float32);
+            Some(vec![
+                Spec::new(Some(vec![Some(paths), batch, length]), Some(DType::Int32)),
+                Spec::new(Some(vec![batch, Some(paths)]), float),
+            ])
+        }
+        "MultiHot" => {
+            let classes = layer.size("num_classes").or_else(|| layer.size("num_tokens"));
+            let shape = shape.and_then(|mut s| {
+                let at = match layer.int("axis")? {
+                    -1 => s.len(),
+                    at => usize::try_from(at).ok().filter(|at| *at < s.len())?,
+                };
+                s.insert(at, classes);
+                // The numbers themselves go, which stand behind the batch.
+                s.remove(usize::from(s.len() > 2));
+                Some(s)
+            });
+            // It is told to be of the dtype of its indices.
+            Some(one(shape, None))
+        }
+        "PSNR" => Some(one(Some(Vec::new()), ctx.floatx.filter(|f| x.dtype == Some(*f)))),
+        // These make complex numbers; not all is told to be so.
+        "Polar" => Some(one(shape, None)),
+        "ViewAsComplex" => {
+            let shape = shape.and_then(|s| Some(s.split_last()?.1.to_vec()));
+            Some(one(shape, Some(DType::Complex64).filter(|_| x.dtype == Some(DType::Float32))))
+        }
+        "Correlate" => {
+            let (a, b) = (Operand::at(args, 0, &["x1"])?, Operand::at(args, 1, &["x2"])?);
+            let length = match (a.shape.as_deref()?, b.shape.as_deref()?) {
+                ([m], [n]) => m.zip(*n),
+                _ => return None,
+            };
+            let length = length.and_then(|(m, n)| match layer.text("mode")? {
+                "valid" => Some(m.max(n) - m.min(n) + 1),
+                "same" => Some(m.max(n)),
+                "full" => m.checked_add(n)?.checked_sub(1),
+                _ => None,
+            });
+            let dtype = together([&a, &b], ctx.floatx).map(|d| if is_float(d) { d } else { DType::Float32 });
+            Some(one(Some(vec![length]), dtype))
+        }
+        "Slogdet" => {
+            let batch = shape.and_then(|s| Some(s[..s.len().checked_sub(2)?].to_vec()));
+            Some(vec![Spec::new(batch, x.dtype); 2])
+        }
+        "ScaleAndTranslate" => {
+            let to = args.value(1, "output_shape").and_then(crate::model::format::keras::config::shape);
+            same(to.filter(|s| x.rank() == Some(s.len())))
+        }
         "BinaryCrossentropy" | "CategoricalCrossentropy" | "SparseCategoricalCrossentropy" => {
             let output = match args.args.get(1).or_else(|| args.kwargs.get("output"))? {
                 Arg::Tensor(spec) => spec.clone(),
@@ -62,7 +132,6 @@ pub(super) fn apply(ctx: &Ctx, layer: &Layer<'_>, args: &Args<'_>) -> Option<Vec
             Some(vec![Spec::new(out, x.dtype); 2])
         }
         "IRFFT" | "ISTFT" => same(shape.and_then(|s| sound(layer, s))),
-        "ViewAsComplex" | "ViewAsReal" => None,
         "CDist" => {
             let (a, b) = (Operand::at(args, 0, &["x"])?, Operand::at(args, 1, &["y"])?);
             let shape =
