@@ -141,7 +141,10 @@ impl<'p, 'i> Scope<'p, 'i> {
     /// Sets a value that comes from outside; what the graph says of its type stays.
     pub(super) fn set(&mut self, name: &str, val: Val) {
         match self.known.get_mut(name) {
-            Some(told) if complete(&told.ty) => told.values = val.values,
+            Some(told) if complete(&told.ty) => {
+                refine(&mut told.ty, &val.ty);
+                told.values = val.values;
+            }
             _ => drop(self.known.insert(name.to_owned(), val)),
         }
     }
@@ -234,8 +237,11 @@ pub(super) fn step<'i>(
         let Some(mut result) = result else { continue };
         let full = known.len() >= MAX_VALUES;
         match known.get_mut(&name) {
-            // What the file says stays; its content may still be new.
-            Some(told) if complete(&told.ty) => told.values = result.values,
+            // What the file says stays; sizes that it leaves open and the content may still be new.
+            Some(told) if complete(&told.ty) => {
+                refine(&mut told.ty, &result.ty);
+                told.values = result.values;
+            }
             _ if rank(&result.ty) > MAX_DERIVED_RANK || nested(&result.ty) > MAX_NESTED => {}
             Some(told) => {
                 if let (Type::Tensor { elem: Some(elem), .. }, Type::Tensor { elem: to, .. }) =
@@ -263,6 +269,19 @@ fn nested(mut ty: &Type) -> usize {
         ty = inner;
     }
     depth
+}
+
+/// Fills sizes that are not told with those that follow.
+fn refine(told: &mut Type, found: &Type) {
+    if let (Type::Tensor { shape: Some(told), .. }, Type::Tensor { shape: Some(found), .. }) = (told, found)
+        && told.len() == found.len()
+    {
+        for (d, f) in told.iter_mut().zip(found) {
+            if !matches!(d, Dim::Size(_)) && matches!(f, Dim::Size(_)) {
+                *d = f.clone();
+            }
+        }
+    }
 }
 
 fn rank(ty: &Type) -> usize {

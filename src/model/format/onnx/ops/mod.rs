@@ -11,6 +11,8 @@ mod learned;
 mod neural;
 mod resize;
 mod shapes;
+#[cfg(test)]
+mod tests;
 mod windows;
 
 use crate::error::Result;

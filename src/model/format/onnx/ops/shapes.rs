@@ -11,7 +11,7 @@ use crate::model::format::onnx::numbers::{MAX_VALUES, Number};
 use crate::model::format::onnx::ops::{axis, broadcast, val};
 use crate::model::format::onnx::types::{Dim, Type};
 
-/// The product of dimensions, where all are known; a single one keeps its name.
+/// The product of dimensions, where all are known, 1 of none; a single one keeps its name.
 pub(super) fn product(dims: &[Dim]) -> Dim {
     if let [one] = dims {
         return one.clone();
@@ -67,17 +67,22 @@ pub(super) fn reshape(node: &Node<'_, '_>) -> Result<Option<Val>> {
             out[i] = from.and_then(|f| f.get(i)).cloned().unwrap_or(Dim::Unknown);
         }
     }
-    if let (Some(open), Some(from)) = (target.iter().position(|t| *t == Some(-1)), from)
-        && let Dim::Size(total) = product(from)
-    {
-        let rest: Vec<Dim> =
-            out.iter().enumerate().filter(|(i, _)| *i != open).map(|(_, d)| d.clone()).collect();
-        if let (Dim::Size(rest), false) =
-            (if rest.is_empty() { Dim::Size(1) } else { product(&rest) }, total == 0)
-            && rest > 0
-            && total % rest == 0
-        {
-            out[open] = Dim::Size(total / rest);
+    if let (Some(open), Some(from)) = (target.iter().position(|t| *t == Some(-1)), from) {
+        // What is copied is on both sides, known or not.
+        let copied = |i: usize| zero_copies && target.get(i) == Some(&Some(0));
+        let left = |dims: &[Dim]| {
+            let kept = dims.iter().enumerate().filter(|(i, _)| !copied(*i));
+            product(&kept.map(|(_, d)| d.clone()).collect::<Vec<_>>())
+        };
+        let total = left(from);
+        let others: Vec<Dim> =
+            out.iter().enumerate().map(|(i, d)| if i == open { Dim::Size(1) } else { d.clone() }).collect();
+        match (total, left(&others)) {
+            (Dim::Size(total @ 1..), Dim::Size(rest @ 1..)) if total % rest == 0 => {
+                out[open] = Dim::Size(total / rest);
+            }
+            (name @ Dim::Named(_), Dim::Size(1)) => out[open] = name,
+            _ => {}
         }
     }
     let values = node.input(0).and_then(|v| v.values.clone());
@@ -369,16 +374,11 @@ pub(super) fn filled(node: &Node<'_, '_>) -> Result<Option<Val>> {
     };
     let rank = || super::arrays::length(node.tensor(0).and_then(|t| t.1)).map(|n| vec![Dim::Unknown; n]);
     let shape = node.input_dims(0).or_else(rank);
-    let values = match shape.as_deref().filter(|s| s.len() <= 1).map(product_of_all) {
+    let values = match shape.as_deref().filter(|s| s.len() <= 1).map(product) {
         Some(Dim::Size(n)) if n <= MAX_VALUES as u64 => Some(vec![number; n as usize]),
         _ => None,
     };
     Ok(Some(Val { values, ..val(elem, shape) }))
-}
-
-/// The product of dimensions, 1 where there are none.
-fn product_of_all(dims: &[Dim]) -> Dim {
-    if dims.is_empty() { Dim::Size(1) } else { product(dims) }
 }
 
 /// What is left of a short list that is reduced as a whole.
