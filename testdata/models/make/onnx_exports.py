@@ -37,6 +37,8 @@ OUT = sys.argv[1]
 
 
 def write(name, model):
+    if not model.graph.node:
+        raise ValueError("the exporter wrote an empty file")
     stripped = bare(model)
     for weight in stripped.graph.initializer:
         if len(weight.raw_data) > 4096:
@@ -353,6 +355,7 @@ def sklearn():
 
 def paddle():
     import paddle
+    import paddle2onnx
     from paddle import nn
     from paddle.static import InputSpec
     from paddle.vision import models as V
@@ -360,7 +363,8 @@ def paddle():
     def export(layer, *specs, opset=11):
         layer.eval()
         with tempfile.TemporaryDirectory() as d:
-            paddle.onnx.export(layer, d + "/m", input_spec=[InputSpec(*s) for s in specs], opset_version=opset)
+            paddle.jit.save(layer, d + "/m", input_spec=[InputSpec(*s) for s in specs])
+            paddle2onnx.export(d + "/m.pdmodel", d + "/m.pdiparams", d + "/m.onnx", opset_version=opset)
             return onnx.load(d + "/m.onnx")
 
     for name in ["resnet18", "mobilenet_v2", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_25", "densenet121", "googlenet"]:

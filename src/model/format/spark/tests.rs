@@ -369,7 +369,6 @@ fn what_a_model_of_connect_lacks_or_would_run_is_told() {
         }])
     };
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("s.sklearn.pkl"), b"cos\nsystem\n(S'id'\ntR.").unwrap();
     let tell = |class: &str, file: &str| {
         connect(dir.path(), &stage(class, file));
         let d = look(dir.path()).unwrap();
@@ -378,7 +377,8 @@ fn what_a_model_of_connect_lacks_or_would_run_is_told() {
     assert_eq!(tell("feature.StandardScalerModel", "../s.sklearn.pkl"), ["unsafe-path"]);
     assert_eq!(tell("feature.StandardScalerModel", "none.sklearn.pkl"), ["missing-file"]);
     assert_eq!(tell("feature.StandardScaler", "none"), ["missing-file", "not-fitted"]);
-    assert!(tell("feature.StandardScalerModel", "s.sklearn.pkl").iter().any(|c| c == "code-execution"));
     connect(dir.path(), &serde_json::json!([1]));
     assert_eq!(codes(&look(dir.path()).unwrap()), ["missing-stage"]);
+    fs::write(dir.path().join("s.sklearn.pkl"), b"cos\nsystem\n(S'id'\ntR.").unwrap();
+    assert_eq!(tell("feature.StandardScalerModel", "s.sklearn.pkl"), ["code-execution"]);
 }
