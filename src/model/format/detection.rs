@@ -335,7 +335,12 @@ fn read(tree: &Tree, candidate: &Candidate, impostors: Vec<Impostor>) -> Result<
     for finding in d.findings.iter_mut().filter(|f| f.place.is_empty()) {
         finding.place = show_bytes(&candidate.file);
     }
-    d.findings.extend(impostors.into_iter().map(|i| i.finding));
+    for impostor in impostors {
+        // What is a part of the model was told with it.
+        if !d.findings.contains(&impostor.finding) {
+            d.findings.push(impostor.finding);
+        }
+    }
     if !d.facts.contains_key("packages") {
         let is_file = d.location == d.file;
         let beside = if is_file { folder_of(&d.location) } else { d.location.as_slice() };

@@ -96,6 +96,7 @@ pub(super) fn apply<'i>(
         }
         "Loop" => looped(run, node, scope, &inner)?,
         "Scan" if node.opset >= 9 => scanned(run, node, scope, &inner)?,
+        "Scan" if node.opset == 8 => scanned_in_rows(run, node, scope, &inner)?,
         "SequenceMap" => {
             let Some(body) = body("body")? else { return Ok(Some(Vec::new())) };
             let given: Vec<Option<Val>> = (0..node.inputs.len())
@@ -249,6 +250,42 @@ fn scanned<'i>(
             stacked(&result.ty, places.get(i).copied().unwrap_or(0), length.clone())
         })
         .collect())
+}
+
+/// A loop over the entries of tensors, for each row apart: the first version, whose first input is how
+/// long each row is.
+fn scanned_in_rows<'i>(
+    run: &Run<'i>,
+    node: &Node<'_, 'i>,
+    scope: &Scope<'_, 'i>,
+    caller: &Caller<'_, 'i>,
+) -> Result<Vec<Option<Val>>> {
+    let Some(body) = node.graph("body")? else { return Ok(Vec::new()) };
+    let count = usize::try_from(node.int("num_scan_inputs")?.unwrap_or(0)).unwrap_or(usize::MAX);
+    let Some(carried) = node.inputs.len().checked_sub(1).and_then(|n| n.checked_sub(count)) else {
+        return Ok(Vec::new());
+    };
+    let (mut rows, mut length) = (Dim::Unknown, Dim::Unknown);
+    let mut given = Vec::new();
+    for at in 1..node.inputs.len() {
+        // Rows, and for what is gone through the places, are not seen inside.
+        let hidden = if at > carried { 2 } else { 1 };
+        given.push(node.tensor(at).map(|(elem, shape)| {
+            let shape = shape.filter(|s| s.len() >= hidden);
+            if let Some(shape) = shape {
+                rows = if matches!(shape[0], Dim::Unknown) { rows.clone() } else { shape[0].clone() };
+                length = if hidden == 2 { shape[1].clone() } else { length.clone() };
+            }
+            Val::new(Type::tensor(elem, shape.map(|s| s[hidden..].to_vec())))
+        }));
+    }
+    let results = through(run, body, scope, caller, &given)?;
+    let around = |(at, result): (usize, Option<Val>)| {
+        let inside =
+            if at < carried { result } else { result.and_then(|v| stacked(&v.ty, 0, length.clone())) };
+        inside.and_then(|v| stacked(&v.ty, 0, rows.clone()))
+    };
+    Ok(results.into_iter().enumerate().map(around).collect())
 }
 
 /// Goes through a function with what its call gives.

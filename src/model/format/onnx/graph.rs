@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind, Result};
+use crate::model::format::onnx::numbers::{MAX_VALUES, Number, append_reals, reals};
 use crate::model::format::onnx::types::{self, ValueInfo};
 use crate::model::format::{MAX_ENTRIES, MAX_RANK, MAX_TEXT, Reading};
 use crate::model::pb::Message;
@@ -15,8 +16,6 @@ use crate::model::pb::Message;
 const MAX_NODES: usize = 1_000_000;
 /// The most bytes of the names of a graph's values, which are kept more than once.
 const MAX_NAMES: usize = 16 << 20;
-/// How many values of a small integer weight are kept, since shapes may be computed from them.
-const MAX_VALUES: usize = 64;
 
 /// A model.
 pub(super) struct Model<'i> {
@@ -213,25 +212,27 @@ fn weight_name(mut message: Message<'_>) -> Result<String> {
     Ok(String::new())
 }
 
-/// What a `TensorProto` is, and its values where they are few and whole numbers.
+/// What a `TensorProto` is, and its values where they are few numbers.
 pub(super) struct Weight {
     pub dtype: i64,
     pub dims: Vec<i64>,
-    pub values: Option<Vec<i64>>,
+    pub values: Option<Vec<Number>>,
 }
 
-/// Reads type and shape of a `TensorProto`, and its values where they are few whole numbers.
+/// Reads type and shape of a `TensorProto`, and its values where they are few numbers.
 pub(super) fn weight(mut message: Message<'_>) -> Result<Weight> {
     let mut w = Weight { dtype: 0, dims: Vec::new(), values: None };
-    let mut values = Vec::new();
+    let (mut whole, mut real) = (Vec::new(), Vec::new());
     let mut raw = None;
     let mut elsewhere = false;
     while let Some(field) = message.next_field()? {
         match field.number {
             1 => field.append_ints(&mut w.dims, MAX_RANK)?,
             2 => w.dtype = field.int()?,
+            // float_data and double_data.
+            4 | 10 if !append_reals(&field, &mut real, MAX_VALUES, field.number == 10)? => return Ok(w),
             // int32_data and int64_data.
-            5 | 7 if field.append_ints(&mut values, MAX_VALUES).is_err() => return Ok(w),
+            5 | 7 if field.append_ints(&mut whole, MAX_VALUES).is_err() => return Ok(w),
             9 => raw = Some(field.span()?),
             14 => elsewhere = field.int()? != 0,
             _ => {}
@@ -242,22 +243,22 @@ pub(super) fn weight(mut message: Message<'_>) -> Result<Weight> {
     else {
         return Ok(w);
     };
-    if let Some(raw) = raw.filter(|r| r.size() > 0) {
-        values = match w.dtype {
-            7 => {
-                raw.bytes(MAX_VALUES * 8)?.as_chunks::<8>().0.iter().map(|c| i64::from_le_bytes(*c)).collect()
-            }
-            6 => raw
-                .bytes(MAX_VALUES * 4)?
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|c| i32::from_le_bytes(*c).into())
-                .collect(),
+    if let Some(raw) = raw.filter(|r| (1..=MAX_VALUES as u64 * 8).contains(&r.size())) {
+        let bytes = raw.bytes(MAX_VALUES * 8)?;
+        match w.dtype {
+            1 | 11 => real = reals(&bytes, w.dtype == 11),
+            6 => whole = bytes.as_chunks::<4>().0.iter().map(|c| i32::from_le_bytes(*c).into()).collect(),
+            7 => whole = bytes.as_chunks::<8>().0.iter().map(|c| i64::from_le_bytes(*c)).collect(),
+            9 => whole = bytes.iter().map(|b| i64::from(*b != 0)).collect(),
             _ => return Ok(w),
-        };
+        }
     }
-    if matches!(w.dtype, 6 | 7) && values.len() == count {
+    let values: Vec<Number> = match w.dtype {
+        6 | 7 | 9 => whole.into_iter().map(Number::Whole).collect(),
+        1 | 11 => real.into_iter().map(Number::Real).collect(),
+        _ => return Ok(w),
+    };
+    if values.len() == count {
         w.values = Some(values);
     }
     Ok(w)

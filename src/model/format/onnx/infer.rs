@@ -13,6 +13,7 @@ use crate::model::contract::{DType, Encoding, Known, Tensor};
 use crate::model::format::MAX_TEXT;
 use crate::model::format::onnx::control;
 use crate::model::format::onnx::graph::{self, Graph, Model};
+use crate::model::format::onnx::numbers::{self, Number};
 use crate::model::format::onnx::ops;
 use crate::model::format::onnx::types::{self, Dim, Type};
 use crate::model::pb::Message;
@@ -31,12 +32,12 @@ const MAX_SLOTS: usize = 10_000;
 const MAX_LIST: usize = 1 << 20;
 
 /// A value on its way through the graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Val {
     pub ty: Type,
-    /// Its content, where it is a few whole numbers: shapes are computed from such. `None` inside
+    /// Its content, where it is a few numbers: shapes are computed from such. `None` inside
     /// is a number that is not known.
-    pub values: Option<Vec<Option<i64>>>,
+    pub values: Option<Vec<Option<Number>>>,
 }
 
 impl Val {
@@ -140,7 +141,10 @@ impl<'p, 'i> Scope<'p, 'i> {
     /// Sets a value that comes from outside; what the graph says of its type stays.
     pub(super) fn set(&mut self, name: &str, val: Val) {
         match self.known.get_mut(name) {
-            Some(told) if complete(&told.ty) => told.values = val.values,
+            Some(told) if complete(&told.ty) => {
+                refine(&mut told.ty, &val.ty);
+                told.values = val.values;
+            }
             _ => drop(self.known.insert(name.to_owned(), val)),
         }
     }
@@ -233,8 +237,11 @@ pub(super) fn step<'i>(
         let Some(mut result) = result else { continue };
         let full = known.len() >= MAX_VALUES;
         match known.get_mut(&name) {
-            // What the file says stays; its content may still be new.
-            Some(told) if complete(&told.ty) => told.values = result.values,
+            // What the file says stays; sizes that it leaves open and the content may still be new.
+            Some(told) if complete(&told.ty) => {
+                refine(&mut told.ty, &result.ty);
+                told.values = result.values;
+            }
             _ if rank(&result.ty) > MAX_DERIVED_RANK || nested(&result.ty) > MAX_NESTED => {}
             Some(told) => {
                 if let (Type::Tensor { elem: Some(elem), .. }, Type::Tensor { elem: to, .. }) =
@@ -262,6 +269,19 @@ fn nested(mut ty: &Type) -> usize {
         ty = inner;
     }
     depth
+}
+
+/// Fills sizes that are not told with those that follow.
+fn refine(told: &mut Type, found: &Type) {
+    if let (Type::Tensor { shape: Some(told), .. }, Type::Tensor { shape: Some(found), .. }) = (told, found)
+        && told.len() == found.len()
+    {
+        for (d, f) in told.iter_mut().zip(found) {
+            if !matches!(d, Dim::Size(_)) && matches!(f, Dim::Size(_)) {
+                *d = f.clone();
+            }
+        }
+    }
 }
 
 fn rank(ty: &Type) -> usize {
@@ -311,9 +331,27 @@ impl<'i> Node<'_, 'i> {
         }
     }
 
-    /// An input's content, where all of it is known.
+    /// An input's content, where all of it is whole numbers that are known.
     pub(super) fn input_ints(&self, at: usize) -> Option<Vec<i64>> {
-        self.input(at)?.values.as_ref()?.iter().copied().collect()
+        self.input(at)?.values.as_ref()?.iter().map(|n| n.and_then(Number::whole)).collect()
+    }
+
+    /// An input's real numbers, where they are told; those that are not known are left open.
+    pub(super) fn input_reals(&self, at: usize) -> Option<Vec<Option<f64>>> {
+        Some(self.input(at)?.values.as_ref()?.iter().map(|n| n.and_then(Number::real)).collect())
+    }
+
+    /// An input's numbers as sizes, where they are told; those that are not known are left open.
+    pub(super) fn input_dims(&self, at: usize) -> Option<Vec<Dim>> {
+        let size = |n: &Option<Number>| n.and_then(Number::whole).and_then(|n| u64::try_from(n).ok());
+        Some(
+            self.input(at)?
+                .values
+                .as_ref()?
+                .iter()
+                .map(|n| size(n).map_or(Dim::Unknown, Dim::Size))
+                .collect(),
+        )
     }
 
     pub(super) fn has_attr(&self, name: &str) -> bool {
@@ -339,6 +377,20 @@ impl<'i> Node<'_, 'i> {
         while let Some(field) = message.next_field()? {
             if field.number == 8 {
                 field.append_ints(&mut list, MAX_LIST)?;
+            }
+        }
+        Ok(Some(list))
+    }
+
+    /// A list of real numbers, or one of them, where they are few.
+    pub(super) fn reals(&self, name: &str) -> Result<Option<Vec<f64>>> {
+        let Some(mut message) = self.attrs.get(name).copied() else { return Ok(None) };
+        let mut list = Vec::new();
+        while let Some(field) = message.next_field()? {
+            if matches!(field.number, 2 | 7)
+                && !numbers::append_reals(&field, &mut list, numbers::MAX_VALUES, false)?
+            {
+                return Ok(None);
             }
         }
         Ok(Some(list))

@@ -9,6 +9,7 @@ mod control;
 pub(crate) mod external;
 pub(crate) mod graph;
 mod infer;
+mod numbers;
 mod ops;
 pub(crate) mod types;
 

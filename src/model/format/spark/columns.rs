@@ -36,6 +36,8 @@ pub(super) enum Kind {
     List,
     /// Spark's vector of doubles.
     Vector,
+    /// An array of numbers, as long in every row.
+    Array,
     /// A list of vectors.
     Vectors,
 }
@@ -156,6 +158,13 @@ impl Columns {
         id
     }
 
+    /// A new column of arrays of doubles, as wide as `width`.
+    pub(super) fn write_array(&mut self, name: &str, width: Option<u64>) -> Id {
+        let id = self.write(name, Kind::Array, Some(DType::Float64));
+        self.size(id, width);
+        id
+    }
+
     /// Says that a column is only there if another one is.
     pub(super) fn needs(&mut self, id: Id, other: Id) {
         self.all[id.0].needs = Some(other).filter(|o| *o < id);
@@ -202,6 +211,12 @@ impl Columns {
     /// Says that a column holds vectors, as wide as `width`.
     pub(super) fn is_vector(&mut self, id: Id, width: Option<u64>) {
         self.is(id, Kind::Vector, Some(DType::Float64));
+        self.size(id, width);
+    }
+
+    /// Says that a column holds arrays of numbers, as wide as `width`.
+    pub(super) fn is_array(&mut self, id: Id, width: Option<u64>) {
+        self.is(id, Kind::Array, None);
         self.size(id, width);
     }
 
@@ -423,6 +438,7 @@ impl Columns {
             Kind::Scalar => (Some(vec![None]), scalar.map(str::to_owned)),
             Kind::List => (Some(vec![None, None]), scalar.map(|s| format!("array<{s}>"))),
             Kind::Vector => (Some(vec![None, c.width]), Some("vector".to_owned())),
+            Kind::Array => (Some(vec![None, c.width]), scalar.map(|s| format!("array<{s}>"))),
             Kind::Vectors => (Some(vec![None, c.outer, c.width]), Some("array<vector>".to_owned())),
         };
         let known = Provenance {

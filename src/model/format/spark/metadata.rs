@@ -62,14 +62,20 @@ impl Metadata {
     pub(super) fn parse(line: &[u8]) -> Result<Self> {
         let broken =
             |what: &str| Error::new(Kind::Model, format!("broken metadata of a Spark stage: {what}"));
-        let Ok(Value::Object(mut all)) = json::parse(line) else {
+        let Ok(Value::Object(all)) = json::parse(line) else {
             return Err(broken("the first line is not a JSON object"));
         };
+        Self::new(all)
+    }
+
+    /// Sorts out what was read.
+    pub(super) fn new(mut all: Map<String, Value>) -> Result<Self> {
         let mut take = |key: &str| match all.remove(key) {
             Some(Value::String(s)) if s.len() <= MAX_TEXT => Some(s),
             _ => None,
         };
-        let class = take("class").ok_or_else(|| broken("it has no `class`"))?;
+        let class = take("class")
+            .ok_or_else(|| Error::new(Kind::Model, "broken metadata of a Spark stage: it has no `class`"))?;
         let (uid, version) = (take("uid").unwrap_or_default(), take("sparkVersion"));
         let mut map = |key: &str| match all.remove(key) {
             Some(Value::Object(map)) => map,
@@ -107,6 +113,11 @@ impl Metadata {
     /// A parameter that is text; `None` where it is empty too.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.param(name)?.as_str().filter(|s| !s.is_empty() && s.len() <= MAX_TEXT)
+    }
+
+    /// A text that the class added.
+    pub(super) fn text_of(&self, name: &str) -> Option<&str> {
+        self.rest.get(name)?.as_str().filter(|s| s.len() <= MAX_TEXT)
     }
 
     /// A parameter that is a count.

@@ -3,12 +3,14 @@
 //! The format is a saved `PipelineModel`, a single fitted stage or what a tuning found best. It is
 //! not a pickled or MLeap'd pipeline, and not a model of the old `mllib`. Spark stores which columns
 //! each stage reads and writes, and no types: the contract is what `transform` asks of a data frame
-//! and adds to it, with types and sizes where a stage fixes them.
+//! and adds to it, with types and sizes where a stage fixes them. `pyspark.ml.connect` has a layout of
+//! its own (`connect.rs`).
 //!
 //! Nothing of what the folder names is looked for outside of it: a stage's identity becomes part of
 //! a path only if it is one plain name.
 
 mod columns;
+mod connect;
 mod data;
 mod features;
 mod local;
@@ -66,6 +68,9 @@ impl Format for Spark {
     }
 
     fn detect(&self, folder: &Folder<'_>) -> Result<Vec<Candidate>> {
+        if let Some(found) = connect::detect(folder)? {
+            return Ok(vec![found]);
+        }
         if let Some(file) = folder.file(b"metadata").filter(|f| f.size() > 0)
             && looks_like(file.head()?)
         {
@@ -92,6 +97,9 @@ impl Format for Spark {
     }
 
     fn read(&self, tree: &Tree, candidate: &Candidate, budget: u64) -> Result<Reading> {
+        if candidate.variant == connect::VARIANT {
+            return connect::read(tree, candidate, budget);
+        }
         let budget = Cell::new(budget);
         let notes = RefCell::new(Vec::new());
         let mut reading = Reading::default();
@@ -122,6 +130,7 @@ impl Format for Spark {
         let name = file_name(path);
         match file_name(folder_of(path)) {
             b"metadata" => Some(Role::Config),
+            _ if name == connect::FILE => Some(Role::Config),
             _ if name.starts_with(b"part-") && name.ends_with(b".parquet") => Some(Role::Weights),
             _ => None,
         }

@@ -320,3 +320,65 @@ fn plain_files_are_read_as_folders_are() {
     assert_eq!(told[2], ">x: float64 [null,null]");
     assert_eq!(codes, "broken-data");
 }
+
+/// A folder of `pyspark.ml.connect`, with the stages of a pipeline.
+fn connect(dir: &Path, stages: &Value) {
+    let all = serde_json::json!({
+        "class": "pyspark.ml.connect.pipeline.PipelineModel", "timestamp": 1, "sparkVersion": "3.5.7", "uid": "p",
+        "paramMap": {}, "defaultParamMap": {}, "type": "spark_connect", "stages": stages,
+    });
+    fs::write(dir.join("metadata.json"), all.to_string()).unwrap();
+}
+
+#[test]
+fn models_of_connect_have_arrays_for_columns() {
+    let dir = tempfile::tempdir().unwrap();
+    let stages = serde_json::json!([
+        {
+            "class": "pyspark.ml.connect.feature.ArrayAssembler", "uid": "a", "sparkVersion": "4.0.1",
+            "paramMap": {"inputCols": ["u", "v"], "outputCol": "w", "featureSizes": [3, 1]}, "defaultParamMap": {},
+        },
+        {
+            "class": "pyspark.ml.connect.classification.LogisticRegressionModel", "uid": "l", "sparkVersion": "4.0.1",
+            "paramMap": {"featuresCol": "w"}, "extra": {"num_features": 4, "num_classes": 3},
+            "defaultParamMap": {"predictionCol": "prediction", "probabilityCol": "probability"},
+        },
+    ]);
+    connect(dir.path(), &stages);
+    let d = look(dir.path()).unwrap();
+    assert_eq!(
+        told(&d),
+        [
+            "<u: ? [null,3]",
+            "<v: ? null",
+            ">w: float64 [null,4]",
+            ">prediction: int64 [null]",
+            ">probability: float64 [null,3]",
+        ]
+    );
+    assert_eq!((d.framework_version.as_deref(), codes(&d)), (Some("3.5.7"), vec![]));
+    assert_eq!(d.facts["sparkml.stages"], serde_json::json!(["ArrayAssembler", "LogisticRegressionModel"]));
+}
+
+#[test]
+fn what_a_model_of_connect_lacks_or_would_run_is_told() {
+    let stage = |class: &str, file: &str| {
+        serde_json::json!([{
+            "class": format!("pyspark.ml.connect.{class}"), "uid": "s", "core_model_path": file,
+            "paramMap": {"inputCol": "x", "outputCol": "y"}, "defaultParamMap": {},
+        }])
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let tell = |class: &str, file: &str| {
+        connect(dir.path(), &stage(class, file));
+        let d = look(dir.path()).unwrap();
+        codes(&d).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(tell("feature.StandardScalerModel", "../s.sklearn.pkl"), ["unsafe-path"]);
+    assert_eq!(tell("feature.StandardScalerModel", "none.sklearn.pkl"), ["missing-file"]);
+    assert_eq!(tell("feature.StandardScaler", "none"), ["missing-file", "not-fitted"]);
+    connect(dir.path(), &serde_json::json!([1]));
+    assert_eq!(codes(&look(dir.path()).unwrap()), ["missing-stage"]);
+    fs::write(dir.path().join("s.sklearn.pkl"), b"cos\nsystem\n(S'id'\ntR.").unwrap();
+    assert_eq!(tell("feature.StandardScalerModel", "s.sklearn.pkl"), ["code-execution"]);
+}

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::error::Result;
 use crate::model::contract::DType;
 use crate::model::format::onnx::infer::{Node, Val};
-use crate::model::format::onnx::ops::shapes::{MAX_VALUES, dims};
-use crate::model::format::onnx::ops::{axis, broadcast, neural, val};
+use crate::model::format::onnx::numbers::{MAX_VALUES, Number};
+use crate::model::format::onnx::ops::shapes::dims;
+use crate::model::format::onnx::ops::{axis, broadcast, neural, resize, val};
 use crate::model::format::onnx::types::{self, Dim, Type};
 
 /// The types of a node's outputs; `None` where the operator is none of these.
@@ -22,7 +23,7 @@ pub(super) fn apply(node: &Node<'_, '_>) -> Result<Option<Vec<Option<Val>>>> {
             let texts = val(Some(DType::String), parts);
             return Ok(Some(vec![Some(texts), Some(val(Some(DType::Int64), shape))]));
         }
-        "Resize" | "Upsample" => resize(node)?,
+        "Resize" | "Upsample" => resize::resize(node)?,
         "GridSample" => neural::sampled(node)?,
         "RoiAlign" | "MaxRoiPool" if node.op == "RoiAlign" => neural::regions(node)?,
         "Col2Im" => neural::from_columns(node)?,
@@ -145,31 +146,6 @@ fn unique(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
     Ok(vec![Some(val(elem, first)), list(), list(), list()])
 }
 
-/// The rank, and the sizes where they are given as whole numbers.
-fn resize(node: &Node<'_, '_>) -> Result<Option<Val>> {
-    let Some((elem, shape)) = node.tensor(0) else { return Ok(None) };
-    let Some(shape) = shape else { return Ok(Some(val(elem, None))) };
-    let mut out = vec![Dim::Unknown; shape.len()];
-    let stretched = node.text("keep_aspect_ratio_policy")?.is_none_or(|p| p == "stretch");
-    let axes = match node.ints("axes")? {
-        Some(axes) => axes.iter().map(|a| axis(*a, shape.len())).collect::<Option<Vec<_>>>(),
-        None => Some((0..shape.len()).collect()),
-    };
-    if let Some(axes) = axes {
-        for (at, d) in out.iter_mut().enumerate() {
-            if !axes.contains(&at) {
-                *d = shape[at].clone();
-            }
-        }
-        if let Some(sizes) = node.input_ints(3).filter(|s| s.len() == axes.len() && stretched) {
-            for (at, n) in axes.into_iter().zip(sizes) {
-                out[at] = u64::try_from(n).map_or(Dim::Unknown, Dim::Size);
-            }
-        }
-    }
-    Ok(Some(val(elem, Some(out))))
-}
-
 /// Letters stand for dimensions; three dots for those that are broadcast.
 fn einsum(node: &Node<'_, '_>) -> Result<Option<Val>> {
     let elem = node.tensor(0).and_then(|t| t.0);
@@ -266,7 +242,7 @@ fn compress(node: &Node<'_, '_>) -> Result<Option<Val>> {
 
 /// The grid of an image of a size that is given as `[N, C, (D,) H, W]`.
 fn affine(node: &Node<'_, '_>) -> Option<Vec<Dim>> {
-    if let Some(size) = node.input(1).and_then(|v| v.values.as_deref()).map(dims) {
+    if let Some(size) = node.input_dims(1) {
         let (n, space) = (size.first()?.clone(), size.get(2..)?);
         let mut out = vec![n];
         out.extend_from_slice(space);
@@ -306,7 +282,15 @@ fn range(node: &Node<'_, '_>) -> Option<Val> {
         }
         _ => None,
     };
-    Some(val(elem, Some(vec![count.map_or(Dim::Unknown, Dim::Size)])))
+    let values = match (count, one(0), one(2)) {
+        (Some(n), Some(start), Some(step)) if n <= MAX_VALUES as u64 => Some(
+            (0..n.cast_signed())
+                .map(|i| i.checked_mul(step)?.checked_add(start).map(Number::Whole))
+                .collect(),
+        ),
+        _ => None,
+    };
+    Some(Val { values, ..val(elem, Some(vec![count.map_or(Dim::Unknown, Dim::Size)])) })
 }
 
 fn crop(node: &Node<'_, '_>) -> Result<Option<Val>> {
@@ -317,7 +301,7 @@ fn crop(node: &Node<'_, '_>) -> Result<Option<Val>> {
         None => Some((0..shape.len()).collect()),
     };
     let Some(axes) = axes else { return Ok(None) };
-    let target = node.input(1).and_then(|v| v.values.as_deref()).map(dims).filter(|t| t.len() == axes.len());
+    let target = node.input_dims(1).filter(|t| t.len() == axes.len());
     let mut out = shape.clone();
     for (i, at) in axes.into_iter().enumerate() {
         out[at] = target.as_ref().map_or(Dim::Unknown, |t| t[i].clone());
@@ -344,7 +328,7 @@ fn blocks(node: &Node<'_, '_>) -> Result<Option<Val>> {
 
 fn tile(node: &Node<'_, '_>) -> Option<Val> {
     let (elem, shape) = node.tensor(0)?;
-    let repeats = node.input(1).and_then(|v| v.values.clone());
+    let repeats = node.input_dims(1);
     let Some(shape) = shape else {
         let rank = repeats.map(|r| r.len()).or_else(|| length(node.tensor(1).and_then(|t| t.1)));
         return Some(val(elem, rank.map(|n| vec![Dim::Unknown; n])));
@@ -354,8 +338,8 @@ fn tile(node: &Node<'_, '_>) -> Option<Val> {
         return Some(val(elem, Some(vec![Dim::Unknown; shape.len()])));
     }
     let times = |(at, d): (usize, &Dim)| {
-        let by = repeats.as_ref().and_then(|r| r.get(at).copied().flatten());
-        let n = by.and_then(|by| u64::try_from(by).ok()).zip(number(d)).and_then(|(a, b)| a.checked_mul(b));
+        let by = repeats.as_ref().and_then(|r| r.get(at)).and_then(number);
+        let n = by.zip(number(d)).and_then(|(a, b)| a.checked_mul(b));
         n.map_or(Dim::Unknown, Dim::Size)
     };
     Some(val(elem, Some(shape.iter().enumerate().map(times).collect())))
@@ -393,12 +377,12 @@ fn dft(node: &Node<'_, '_>) -> Result<Option<Val>> {
     let Some(at) = axis(at, shape.len()).filter(|at| *at != last) else { return Ok(None) };
     let length = match node.input(1) {
         Some(_) => node.input_ints(1).and_then(|n| n.first().copied()).and_then(|n| u64::try_from(n).ok()),
+        // Half of a spectrum is taken as that of an even length.
+        None if half && inverse => number(&shape[at]).and_then(|n| n.checked_sub(1)?.checked_mul(2)),
         None => number(&shape[at]),
     };
     let mut out = shape.clone();
     let n = if half && !inverse { length.map(|n| n / 2 + 1) } else { length };
-    // Half of a spectrum does not tell whether the whole was even.
-    let n = n.filter(|_| !(half && inverse && node.input(1).is_none()));
     out[at] = n.map_or(Dim::Unknown, Dim::Size);
     out[last] = Dim::Size(if inverse && half { 1 } else { 2 });
     Ok(Some(val(elem, Some(out))))

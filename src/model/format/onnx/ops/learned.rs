@@ -76,6 +76,41 @@ pub(super) fn apply(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
                 val(e, rows.map(|rows| [rows, vec![picked]].concat()))
             })]
         }
+        "OneHotEncoder" => {
+            let n = node.count("cats_int64s")? + node.count("cats_strings")?;
+            let shape = node.tensor(0).and_then(|t| t.1).map(|s| [&s[..], &[Dim::Size(n)]].concat());
+            vec![Some(val(Some(DType::Float32), shape))]
+        }
+        "FeatureVectorizer" => {
+            let sizes = node.ints("inputdimensions")?.unwrap_or_default();
+            let sum = sizes.iter().try_fold(0u64, |a, b| a.checked_add(u64::try_from(*b).ok()?));
+            let last = sum.filter(|_| sizes.len() == node.inputs.len()).map_or(Dim::Unknown, Dim::Size);
+            vec![Some(val(Some(DType::Float32), ranked.then(|| vec![rows.clone(), last])))]
+        }
+        "CategoryMapper" => {
+            let elem = match node.tensor(0).and_then(|t| t.0) {
+                Some(DType::String) => Some(DType::Int64),
+                Some(DType::Int64) => Some(DType::String),
+                _ => None,
+            };
+            vec![node.tensor(0).map(|(_, s)| val(elem, s.cloned()))]
+        }
+        "CastMap" => {
+            let elem = match node.text("cast_to")?.as_deref() {
+                None | Some("TO_FLOAT") => Some(DType::Float32),
+                Some("TO_INT64") => Some(DType::Int64),
+                Some("TO_STRING") => Some(DType::String),
+                Some(_) => None,
+            };
+            vec![Some(val(elem, None))]
+        }
+        "DictVectorizer" => match node.input(0).map(|v| &v.ty) {
+            Some(Type::Map(_, value)) => match &**value {
+                Type::Tensor { elem, .. } => vec![Some(val(*elem, None))],
+                _ => vec![None],
+            },
+            _ => vec![None],
+        },
         "TreeEnsemble" => {
             let targets = node.int("n_targets")?.and_then(|n| u64::try_from(n).ok());
             let last = targets.map_or(Dim::Unknown, Dim::Size);

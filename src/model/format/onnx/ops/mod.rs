@@ -5,25 +5,27 @@
 //! a wrong answer never is.
 
 mod arrays;
+mod attention;
 mod contrib;
 mod learned;
 mod neural;
+mod resize;
 mod shapes;
+#[cfg(test)]
+mod tests;
 mod windows;
 
 use crate::error::Result;
 use crate::model::contract::DType;
 use crate::model::format::onnx::infer::{Node, Val};
+use crate::model::format::onnx::numbers::{MAX_VALUES, Number};
 use crate::model::format::onnx::types::{self, Dim, Type};
 
-use shapes::{
-    MAX_VALUES, concat, dims, expand, flatten, gather, reshape, shape_of, squeeze, transpose, unsqueeze,
-};
+use shapes::{concat, expand, flatten, gather, product, reshape, shape_of, squeeze, transpose, unsqueeze};
 use windows::{conv, global_pool, pool};
 
 /// Operators whose first output is of the type of their first input.
 const SAME_AS_FIRST: &[&str] = &[
-    "Abs",
     "Acos",
     "Acosh",
     "Asin",
@@ -32,7 +34,6 @@ const SAME_AS_FIRST: &[&str] = &[
     "Atanh",
     "BatchNormalization",
     "BitwiseNot",
-    "Ceil",
     "Celu",
     "Clip",
     "Cos",
@@ -42,7 +43,6 @@ const SAME_AS_FIRST: &[&str] = &[
     "Elu",
     "Erf",
     "Exp",
-    "Floor",
     "Gelu",
     "GroupNormalization",
     "HardSigmoid",
@@ -57,13 +57,9 @@ const SAME_AS_FIRST: &[&str] = &[
     "LpNormalization",
     "MeanVarianceNormalization",
     "Mish",
-    "Neg",
-    "Not",
     "PRelu",
-    "Reciprocal",
     "Relu",
     "ReverseSequence",
-    "Round",
     "Scatter",
     "ScatterElements",
     "ScatterND",
@@ -94,6 +90,7 @@ pub(super) fn apply(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
             standard(node)?
         }
         "ai.onnx.ml" => return learned::apply(node),
+        "ai.onnx.preview" => Some(node).filter(|n| n.op == "FlexAttention").and_then(attention::flexible),
         "com.microsoft" => return contrib::apply(node),
         "ai.onnx.preview.training" => return Ok(neural::training(node)),
         _ => None,
@@ -124,6 +121,9 @@ fn several(node: &Node<'_, '_>) -> Result<Option<Vec<Option<Val>>>> {
 
 fn standard(node: &Node<'_, '_>) -> Result<Option<Val>> {
     Ok(match node.op.as_str() {
+        "Neg" | "Abs" | "Not" | "Floor" | "Ceil" | "Round" | "Reciprocal" => {
+            same_as_first(node).map(|v| Val { values: computed(node), ..v })
+        }
         op if SAME_AS_FIRST.contains(&op) => same_as_first(node),
         "Identity" => node.input(0).cloned(),
         "IsNaN" | "IsInf" => node.tensor(0).map(|(_, s)| val(Some(DType::Bool), s.cloned())),
@@ -132,7 +132,7 @@ fn standard(node: &Node<'_, '_>) -> Result<Option<Val>> {
         "And" | "Or" | "Xor" | "Equal" | "Greater" | "Less" | "GreaterOrEqual" | "LessOrEqual" => {
             elementwise(node, Some(DType::Bool), 0)
         }
-        "Where" => elementwise(node, None, 1),
+        "Where" => elementwise(node, None, 1).map(|v| Val { values: picked(node), ..v }),
         "Cast" => cast(node)?,
         "CastLike" => node.tensor(0).map(|(_, s)| val(node.tensor(1).and_then(|t| t.0), s.cloned())),
         "MatMul" => matrices(node, 0, 1, node.tensor(0).and_then(|t| t.0)),
@@ -157,7 +157,8 @@ fn standard(node: &Node<'_, '_>) -> Result<Option<Val>> {
                 },
                 None => None,
             };
-            reduce(node, None, axes)?
+            let values = shapes::reduced(node, axes.as_deref());
+            reduce(node, None, axes)?.map(|v| Val { values, ..v })
         }
         "Gather" => gather(node)?,
         "GatherElements" => match (node.tensor(0), node.tensor(1)) {
@@ -168,16 +169,16 @@ fn standard(node: &Node<'_, '_>) -> Result<Option<Val>> {
         "Pad" => shapes::pad(node)?,
         "NonMaxSuppression" => Some(val(Some(DType::Int64), Some(vec![Dim::Unknown, Dim::Size(3)]))),
         "Shape" => shape_of(node)?,
-        "Size" => Some(val(Some(DType::Int64), Some(Vec::new()))),
-        "Constant" => constant(node)?,
-        "ConstantOfShape" => {
-            let elem = match node.weight("value")? {
-                Some(Val { ty: Type::Tensor { elem, .. }, .. }) => elem,
-                _ => Some(DType::Float32),
+        "Size" => {
+            let n = match node.tensor(0).and_then(|t| t.1).map(|s| product(s)) {
+                Some(Dim::Size(n)) => i64::try_from(n).ok(),
+                _ => None,
             };
-            let rank = || arrays::length(node.tensor(0).and_then(|t| t.1)).map(|n| vec![Dim::Unknown; n]);
-            Some(val(elem, node.input(0).and_then(|v| v.values.as_deref()).map(dims).or_else(rank)))
+            let values = Some(vec![n.map(Number::Whole)]);
+            Some(Val { values, ..val(Some(DType::Int64), Some(Vec::new())) })
         }
+        "Constant" => constant(node)?,
+        "ConstantOfShape" => shapes::filled(node)?,
         "Expand" => expand(node),
         "SequenceConstruct" => {
             let mut types =
@@ -241,6 +242,11 @@ pub(super) fn either(a: &Type, b: &Type) -> Type {
             Type::Other => Type::Other,
             inner => Type::Optional(Box::new(inner)),
         },
+        // One of them may be there or not.
+        (Type::Optional(inner), other) | (other, Type::Optional(inner)) => match either(inner, other) {
+            Type::Other => Type::Other,
+            inner => Type::Optional(Box::new(inner)),
+        },
         _ if a == b => a.clone(),
         _ => Type::Other,
     }
@@ -275,31 +281,42 @@ fn pair(node: &Node<'_, '_>, left: usize, right: usize, elem: Option<DType>) -> 
     Some(val(elem, a.zip(b).and_then(|(a, b)| broadcast(a, b))))
 }
 
-/// The sum, difference, product or quotient of two short lists of whole numbers.
-fn computed(node: &Node<'_, '_>) -> Option<Vec<Option<i64>>> {
-    let whole = |at: usize| {
-        let elem = node.tensor(at)?.0;
-        node.input(at)?.values.as_ref().filter(|_| matches!(elem, Some(DType::Int64 | DType::Int32)))
-    };
-    let (a, b) = (whole(0)?, whole(1)?);
-    let apply = |x: i64, y: i64| match node.op.as_str() {
-        "Add" => x.checked_add(y),
-        "Sub" => x.checked_sub(y),
-        "Mul" => x.checked_mul(y),
-        // Both signs round towards zero somewhere and down elsewhere.
-        "Div" if x >= 0 && y > 0 => Some(x / y),
-        _ => None,
-    };
+/// What an operator makes of a few numbers, entry by entry.
+fn computed(node: &Node<'_, '_>) -> Option<Vec<Option<Number>>> {
+    let (elem, shape) = node.tensor(0)?;
+    let a = node.input(0)?.values.as_ref()?;
+    if node.inputs.len() == 1 {
+        return Some(a.iter().map(|n| Number::one(&node.op, (*n)?, elem?)).collect());
+    }
+    let (other, second) = node.tensor(1)?;
+    let b = node.input(1)?.values.as_ref()?;
     let n = match (a.len(), b.len()) {
         (m, n) if m == n => m,
         (m, 1) => m,
         (1, n) => n,
         _ => return None,
     };
-    let one = |list: &[Option<i64>], at: usize| if list.len() == 1 { list[0] } else { list[at] };
-    let ranked = |at: usize| node.tensor(at).and_then(|t| t.1).is_some_and(|s| s.len() <= 1);
-    let all = (0..n).map(|at| apply(one(a, at)?, one(b, at)?)).collect();
-    (node.inputs.len() == 2 && ranked(0) && ranked(1)).then_some(all)
+    let one = |list: &[Option<Number>], at: usize| if list.len() == 1 { list[0] } else { list[at] };
+    let ranked = shape?.len() <= 1 && second?.len() <= 1;
+    let all = (0..n).map(|at| Number::two(&node.op, one(a, at)?, one(b, at)?, elem?)).collect();
+    (node.inputs.len() == 2 && elem == other && ranked).then_some(all)
+}
+
+/// The entries that a condition picks from two short lists.
+fn picked(node: &Node<'_, '_>) -> Option<Vec<Option<Number>>> {
+    let list = |at: usize| {
+        let ranked = node.tensor(at)?.1?.len() <= 1;
+        node.input(at)?.values.as_ref().filter(|_| ranked)
+    };
+    let (c, a, b) = (list(0)?, list(1)?, list(2)?);
+    let n = c.len().max(a.len()).max(b.len());
+    let fits = [c, a, b].iter().all(|l| l.len() == n || l.len() == 1);
+    let one = |list: &[Option<Number>], at: usize| if list.len() == 1 { list[0] } else { list[at] };
+    let pick = |at: usize| match one(c, at)?.whole()? {
+        0 => one(b, at),
+        _ => one(a, at),
+    };
+    fits.then(|| (0..n).map(pick).collect())
 }
 
 /// The shape that two shapes broadcast to (onnx/docs/Broadcasting.md).
@@ -330,7 +347,8 @@ fn cast(node: &Node<'_, '_>) -> Result<Option<Val>> {
     };
     Ok(node.input(0).and_then(|v| match &v.ty {
         Type::Tensor { shape, .. } => {
-            Some(Val { ty: Type::tensor(elem, shape.clone()), values: v.values.clone() })
+            let values = v.values.as_ref().map(|v| v.iter().map(|n| n.and_then(|n| n.cast(elem?))).collect());
+            Some(Val { ty: Type::tensor(elem, shape.clone()), values })
         }
         _ => None,
     }))
@@ -340,22 +358,24 @@ fn cast(node: &Node<'_, '_>) -> Result<Option<Val>> {
 fn matrices(node: &Node<'_, '_>, left: usize, right: usize, elem: Option<DType>) -> Option<Val> {
     let (_, a) = node.tensor(left)?;
     let (_, b) = node.tensor(right)?;
-    let shape = (|| {
-        let (a, b) = (a?, b?);
-        let (m, n) = (a.len(), b.len());
-        if m == 0 || n == 0 {
-            return None;
-        }
-        let mut out = broadcast(&a[..m.saturating_sub(2)], &b[..n.saturating_sub(2)])?;
-        if m > 1 {
-            out.push(a[m - 2].clone());
-        }
-        if n > 1 {
-            out.push(b[n - 1].clone());
-        }
-        Some(out)
-    })();
-    Some(val(elem, shape))
+    Some(val(elem, a.zip(b).and_then(|(a, b)| product_of_matrices(a, b))))
+}
+
+/// The shape of a product of matrices, or of stacks of them; a vector is a row on the left, a column
+/// on the right.
+fn product_of_matrices(a: &[Dim], b: &[Dim]) -> Option<Vec<Dim>> {
+    let (m, n) = (a.len(), b.len());
+    if m == 0 || n == 0 {
+        return None;
+    }
+    let mut out = broadcast(&a[..m.saturating_sub(2)], &b[..n.saturating_sub(2)])?;
+    if m > 1 {
+        out.push(a[m - 2].clone());
+    }
+    if n > 1 {
+        out.push(b[n - 1].clone());
+    }
+    Some(out)
 }
 
 fn gemm(node: &Node<'_, '_>) -> Result<Option<Val>> {
@@ -400,16 +420,32 @@ fn constant(node: &Node<'_, '_>) -> Result<Option<Val>> {
     if let Some(n) = node.int("value_int")? {
         return Ok(Some(Val {
             ty: Type::tensor(Some(DType::Int64), Some(vec![])),
-            values: Some(vec![Some(n)]),
+            values: Some(vec![Some(Number::Whole(n))]),
         }));
     }
     if let Some(list) = node.ints("value_ints")? {
         let ty = Type::tensor(Some(DType::Int64), Some(vec![Dim::Size(list.len() as u64)]));
-        let values = (list.len() <= MAX_VALUES).then(|| list.into_iter().map(Some).collect());
+        let values =
+            (list.len() <= MAX_VALUES).then(|| list.into_iter().map(|n| Some(Number::Whole(n))).collect());
         return Ok(Some(Val { ty, values }));
     }
-    if node.has_attr("value_float") {
-        return Ok(Some(val(Some(DType::Float32), Some(vec![]))));
+    for (name, scalar) in [("value_float", true), ("value_floats", false)] {
+        if !node.has_attr(name) {
+            continue;
+        }
+        // One that is 0 may be left out by who writes it.
+        let list = node.reals(name)?.filter(|l| !scalar || l.len() == 1);
+        let shape = match (&list, scalar) {
+            (_, true) => Vec::new(),
+            (Some(list), false) => vec![Dim::Size(list.len() as u64)],
+            (None, false) => vec![Dim::Unknown],
+        };
+        let values = list.map(|l| l.into_iter().map(|n| Some(Number::Real(n))).collect());
+        return Ok(Some(Val { ty: Type::tensor(Some(DType::Float32), Some(shape)), values }));
+    }
+    if node.has_attr("value_strings") {
+        let n = node.count("value_strings")?;
+        return Ok(Some(val(Some(DType::String), Some(vec![Dim::Size(n)]))));
     }
     if node.has_attr("value_string") {
         return Ok(Some(val(Some(DType::String), Some(vec![]))));

@@ -4,7 +4,7 @@
 use crate::error::Result;
 use crate::model::contract::DType;
 use crate::model::format::onnx::infer::{Node, Val};
-use crate::model::format::onnx::ops::windows;
+use crate::model::format::onnx::ops::{attention, windows};
 use crate::model::format::onnx::ops::{axis, matrices, same_as_first, val};
 use crate::model::format::onnx::types::{Dim, Type};
 
@@ -12,7 +12,9 @@ use crate::model::format::onnx::types::{Dim, Type};
 pub(super) fn apply(node: &Node<'_, '_>) -> Result<Option<Vec<Option<Val>>>> {
     Ok(Some(match node.op.as_str() {
         "RNN" | "GRU" | "LSTM" => recurrence(node)?,
-        "Attention" => attention(node)?,
+        "Attention" => attention::standard(node)?,
+        "LinearAttention" => attention::linear(node)?,
+        "CausalConvWithState" => vec![same_as_first(node), causal_state(node)],
         "LayerNormalization" => layer_normalization(node)?,
         "BatchNormalization" => {
             let like = |at: usize| node.input(at).map(|v| Val::new(v.ty.clone()));
@@ -43,8 +45,15 @@ pub(super) fn apply(node: &Node<'_, '_>) -> Result<Option<Vec<Option<Val>>>> {
             vec![windows::convolution(node, 0, 1, node.tensor(0).and_then(|t| t.0))?]
         }
         "ConvTranspose" => vec![transposed(node)?],
-        "MaxUnpool" => vec![unpooled(node)],
-        "RMSNormalization" | "RotaryEmbedding" | "Shrink" | "Swish" | "CumProd" | "TensorScatter" => {
+        "MaxUnpool" => vec![unpooled(node)?],
+        "RMSNormalization"
+        | "SimplifiedLayerNormalization"
+        | "RotaryEmbedding"
+        | "Shrink"
+        | "Swish"
+        | "SwiGLU"
+        | "CumProd"
+        | "TensorScatter" => {
             vec![same_as_first(node)]
         }
         _ => return Ok(None),
@@ -65,6 +74,21 @@ pub(super) fn training(node: &Node<'_, '_>) -> Vec<Option<Val>> {
 
 /// `Y`, `Y_h` and `Y_c`.
 fn recurrence(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
+    let hidden = match node.int("hidden_size")? {
+        Some(n) => Some(n),
+        // The recurrent weights are [directions, gates * hidden, hidden].
+        None => node
+            .tensor(2)
+            .and_then(|t| t.1)
+            .filter(|r| r.len() == 3)
+            .and_then(|r| number(&r[2]).and_then(|n| i64::try_from(n).ok())),
+    };
+    recurrence_of(node, hidden)
+}
+
+/// The same, where it is known how many numbers are kept.
+pub(super) fn recurrence_of(node: &Node<'_, '_>, hidden: Option<i64>) -> Result<Vec<Option<Val>>> {
+    let hidden = size(hidden.and_then(|n| u64::try_from(n).ok()));
     let Some((elem, x)) = node.tensor(0) else { return Ok(Vec::new()) };
     let directions = match node.text("direction")?.as_deref() {
         None | Some("forward" | "reverse") => Dim::Size(1),
@@ -72,14 +96,6 @@ fn recurrence(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
         Some(_) => Dim::Unknown,
     };
     let by_rows = node.int("layout")?.unwrap_or(0) != 0;
-    let hidden = match node.int("hidden_size")?.and_then(|n| u64::try_from(n).ok()) {
-        Some(n) => Dim::Size(n),
-        // The recurrent weights are [directions, gates * hidden, hidden].
-        None => match node.tensor(2).and_then(|t| t.1) {
-            Some(r) if r.len() == 3 => r[2].clone(),
-            _ => Dim::Unknown,
-        },
-    };
     let (steps, rows) = match x.map(Vec::as_slice) {
         Some([a, b, _]) if by_rows => (b.clone(), a.clone()),
         Some([a, b, _]) => (a.clone(), b.clone()),
@@ -94,59 +110,21 @@ fn recurrence(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
     Ok(vec![Some(val(elem, Some(all))), last.clone(), last])
 }
 
-fn number(d: &Dim) -> Option<u64> {
+/// What a causal convolution keeps of its input: the last places, one less than the kernel is long.
+fn causal_state(node: &Node<'_, '_>) -> Option<Val> {
+    let (elem, x) = node.tensor(0)?;
+    let x = x.filter(|x| x.len() == 3)?;
+    let kernel = node.tensor(1)?.1.filter(|w| w.len() == 3)?;
+    let kept = number(&kernel[2]).and_then(|k| k.checked_sub(1));
+    Some(val(elem, Some(vec![x[0].clone(), x[1].clone(), size(kept)])))
+}
+
+pub(super) fn number(d: &Dim) -> Option<u64> {
     if let Dim::Size(n) = d { Some(*n) } else { None }
 }
 
-fn size(n: Option<u64>) -> Dim {
+pub(super) fn size(n: Option<u64>) -> Dim {
     n.map_or(Dim::Unknown, Dim::Size)
-}
-
-/// `Y`, the present keys and values, and the product of queries and keys.
-fn attention(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
-    let (Some((elem, Some(q))), Some((_, Some(k))), Some((_, Some(v)))) =
-        (node.tensor(0), node.tensor(1), node.tensor(2))
-    else {
-        return Ok(vec![node.tensor(0).map(|(elem, _)| val(elem, None))]);
-    };
-    let heads = |name: &str| -> Result<Option<u64>> {
-        Ok(node.int(name)?.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0))
-    };
-    // Rows, heads, positions and sizes of each, whatever the layout.
-    let split = |t: &[Dim], heads: Option<u64>| match t {
-        [b, h, s, d] => Some((b.clone(), h.clone(), s.clone(), d.clone())),
-        [b, s, all] => {
-            let each = number(all).zip(heads).and_then(|(n, h)| n.checked_div(h));
-            Some((b.clone(), size(heads), s.clone(), size(each)))
-        }
-        _ => None,
-    };
-    let (q_heads, kv_heads) = (heads("q_num_heads")?, heads("kv_num_heads")?);
-    let (Some(q4), Some(k4), Some(v4)) = (split(q, q_heads), split(k, kv_heads), split(v, kv_heads)) else {
-        return Ok(vec![Some(val(elem, None))]);
-    };
-    let shape = if q.len() == 4 {
-        vec![q4.0.clone(), q4.1.clone(), q4.2.clone(), v4.3.clone()]
-    } else {
-        let all = number(&q4.1).zip(number(&v4.3)).and_then(|(h, d)| h.checked_mul(d));
-        vec![q4.0.clone(), q4.2.clone(), size(all)]
-    };
-    // What came before is in the present too.
-    let total = match node.input(4) {
-        Some(_) => match node.tensor(4).and_then(|t| t.1) {
-            Some(past) if past.len() == 4 => {
-                size(number(&past[2]).zip(number(&k4.2)).and_then(|(a, b)| a.checked_add(b)))
-            }
-            _ => Dim::Unknown,
-        },
-        None => k4.2.clone(),
-    };
-    let present = |of: &(Dim, Dim, Dim, Dim), at: usize| {
-        let elem = node.tensor(at).and_then(|t| t.0);
-        Some(val(elem, Some(vec![of.0.clone(), of.1.clone(), total.clone(), of.3.clone()])))
-    };
-    let product = val(elem, Some(vec![q4.0.clone(), q4.1.clone(), q4.2.clone(), total.clone()]));
-    Ok(vec![Some(val(elem, Some(shape))), present(&k4, 1), present(&v4, 2), Some(product)])
 }
 
 /// The normalized tensor, and mean and deviation over the last axes.
@@ -215,13 +193,35 @@ fn transposed(node: &Node<'_, '_>) -> Result<Option<Val>> {
     Ok(Some(val(elem, Some(out))))
 }
 
-/// What `MaxUnpool` gives is as large as its third input says, else only its rank is sure.
-fn unpooled(node: &Node<'_, '_>) -> Option<Val> {
-    let (elem, shape) = node.tensor(0)?;
-    let shape = shape?;
-    let given = node.input(2).and_then(|v| v.values.as_deref()).map(super::shapes::dims);
-    let out = given.filter(|d| d.len() == shape.len());
-    Some(val(elem, Some(out.unwrap_or_else(|| vec![Dim::Unknown; shape.len()]))))
+/// What `MaxUnpool` gives is as large as its third input says, else as what a pool of these windows
+/// was made of, if nothing was left over at its end.
+fn unpooled(node: &Node<'_, '_>) -> Result<Option<Val>> {
+    let Some((elem, Some(shape))) = node.tensor(0) else { return Ok(None) };
+    let open = Ok(Some(val(elem, Some(vec![Dim::Unknown; shape.len()]))));
+    if node.inputs.len() > 2 {
+        return match node.input_dims(2).filter(|d| d.len() == shape.len()) {
+            Some(given) => Ok(Some(val(elem, Some(given)))),
+            None => open,
+        };
+    }
+    let Some(n) = shape.len().checked_sub(2) else { return Ok(None) };
+    let (kernel, strides, pads) = (node.ints("kernel_shape")?, node.ints("strides")?, node.ints("pads")?);
+    let Some(kernel) = kernel.filter(|k| k.len() == n) else { return open };
+    let strides = strides.unwrap_or_else(|| vec![1; n]);
+    let pads = pads.unwrap_or_else(|| vec![0; 2 * n]);
+    if strides.len() != n || pads.len() != 2 * n {
+        return open;
+    }
+    let mut out = shape[..2].to_vec();
+    for at in 0..n {
+        let one = || -> Option<u64> {
+            let length = i64::try_from(number(&shape[2 + at])?).ok()?;
+            let whole = length.checked_sub(1)?.checked_mul(strides[at])?.checked_add(kernel[at])?;
+            u64::try_from(whole.checked_sub(pads[at])?.checked_sub(pads[at + n])?).ok()
+        };
+        out.push(size(one()));
+    }
+    Ok(Some(val(elem, Some(out))))
 }
 
 /// The pool and, of `MaxPool`, the places of its values.
@@ -264,7 +264,7 @@ pub(super) fn from_columns(node: &Node<'_, '_>) -> Result<Option<Val>> {
         Some([Dim::Size(n)]) => usize::try_from(*n).ok().filter(|n| *n <= 8),
         _ => None,
     };
-    let image = node.input(1).and_then(|v| v.values.as_deref()).map(super::shapes::dims);
+    let image = node.input_dims(1);
     let Some(n) = image.as_ref().map(Vec::len).or_else(|| count(1)) else { return Ok(Some(val(elem, None))) };
     let x = x.filter(|x| x.len() == 3);
     let block = node.input_ints(2).and_then(|b| b.iter().try_fold(1i64, |a, b| a.checked_mul(*b)));

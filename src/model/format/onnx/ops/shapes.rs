@@ -7,13 +7,11 @@ use crate::error::Result;
 use crate::model::contract::DType;
 use crate::model::format::MAX_RANK;
 use crate::model::format::onnx::infer::{Node, Val};
+use crate::model::format::onnx::numbers::{MAX_VALUES, Number};
 use crate::model::format::onnx::ops::{axis, broadcast, val};
 use crate::model::format::onnx::types::{Dim, Type};
 
-/// The most numbers of a value that shapes are computed from.
-pub(super) const MAX_VALUES: usize = 64;
-
-/// The product of dimensions, where all are known; a single one keeps its name.
+/// The product of dimensions, where all are known, 1 of none; a single one keeps its name.
 pub(super) fn product(dims: &[Dim]) -> Dim {
     if let [one] = dims {
         return one.clone();
@@ -40,7 +38,7 @@ pub(super) fn flatten(node: &Node<'_, '_>) -> Result<Option<Val>> {
     Ok(at.map(|at| val(elem, Some(vec![product(&shape[..at]), product(&shape[at..])]))))
 }
 
-/// Known numbers as dimensions.
+/// Sizes that are given as numbers; a negative one is none.
 pub(super) fn dims(values: &[Option<i64>]) -> Vec<Dim> {
     values.iter().map(|v| v.and_then(|n| u64::try_from(n).ok()).map_or(Dim::Unknown, Dim::Size)).collect()
 }
@@ -50,7 +48,10 @@ pub(super) fn reshape(node: &Node<'_, '_>) -> Result<Option<Val>> {
     // Before opset 5 the shape is an attribute.
     let target = match node.ints("shape")? {
         Some(list) => Some(list.into_iter().map(Some).collect::<Vec<_>>()),
-        None => node.input(1).and_then(|v| v.values.clone()),
+        None => node
+            .input(1)
+            .and_then(|v| v.values.as_ref())
+            .map(|v| v.iter().map(|n| n.and_then(Number::whole)).collect()),
     };
     let Some(target) = target else {
         let rank = node.tensor(1).and_then(|(_, s)| match s.map(Vec::as_slice) {
@@ -66,17 +67,22 @@ pub(super) fn reshape(node: &Node<'_, '_>) -> Result<Option<Val>> {
             out[i] = from.and_then(|f| f.get(i)).cloned().unwrap_or(Dim::Unknown);
         }
     }
-    if let (Some(open), Some(from)) = (target.iter().position(|t| *t == Some(-1)), from)
-        && let Dim::Size(total) = product(from)
-    {
-        let rest: Vec<Dim> =
-            out.iter().enumerate().filter(|(i, _)| *i != open).map(|(_, d)| d.clone()).collect();
-        if let (Dim::Size(rest), false) =
-            (if rest.is_empty() { Dim::Size(1) } else { product(&rest) }, total == 0)
-            && rest > 0
-            && total % rest == 0
-        {
-            out[open] = Dim::Size(total / rest);
+    if let (Some(open), Some(from)) = (target.iter().position(|t| *t == Some(-1)), from) {
+        // What is copied is on both sides, known or not.
+        let copied = |i: usize| zero_copies && target.get(i) == Some(&Some(0));
+        let left = |dims: &[Dim]| {
+            let kept = dims.iter().enumerate().filter(|(i, _)| !copied(*i));
+            product(&kept.map(|(_, d)| d.clone()).collect::<Vec<_>>())
+        };
+        let total = left(from);
+        let others: Vec<Dim> =
+            out.iter().enumerate().map(|(i, d)| if i == open { Dim::Size(1) } else { d.clone() }).collect();
+        match (total, left(&others)) {
+            (Dim::Size(total @ 1..), Dim::Size(rest @ 1..)) if total % rest == 0 => {
+                out[open] = Dim::Size(total / rest);
+            }
+            (name @ Dim::Named(_), Dim::Size(1)) => out[open] = name,
+            _ => {}
         }
     }
     let values = node.input(0).and_then(|v| v.values.clone());
@@ -126,7 +132,9 @@ pub(super) fn transpose(node: &Node<'_, '_>) -> Result<Option<Val>> {
     }
     let out: Option<Vec<Dim>> =
         order.iter().map(|at| axis(*at, shape.len()).map(|at| shape[at].clone())).collect();
-    Ok(out.map(|out| val(elem, Some(out))))
+    // A list stays as it is.
+    let values = node.input(0).and_then(|v| v.values.clone()).filter(|_| shape.len() <= 1);
+    Ok(out.map(|out| Val { values, ..val(elem, Some(out)) }))
 }
 
 /// The axes of an operator that has them as an attribute at first and as an input later.
@@ -203,17 +211,18 @@ pub(super) fn shape_of(node: &Node<'_, '_>) -> Result<Option<Val>> {
     let start = bound(node.int("start")?.unwrap_or(0));
     let end = bound(node.int("end")?.unwrap_or(i64::MAX)).max(start);
     let part = &shape[start..end];
-    let values =
-        part.iter().map(|d| if let Dim::Size(n) = d { i64::try_from(*n).ok() } else { None }).collect();
+    let values = part
+        .iter()
+        .map(|d| if let Dim::Size(n) = d { i64::try_from(*n).ok().map(Number::Whole) } else { None });
     Ok(Some(Val {
         ty: Type::tensor(Some(DType::Int64), Some(vec![Dim::Size(part.len() as u64)])),
-        values: Some(values),
+        values: (part.len() <= MAX_VALUES).then(|| values.collect()),
     }))
 }
 
 pub(super) fn expand(node: &Node<'_, '_>) -> Option<Val> {
     let (elem, shape) = node.tensor(0)?;
-    let target = node.input(1).and_then(|v| v.values.as_deref()).map(dims);
+    let target = node.input_dims(1);
     let out = match (shape, target) {
         (Some(a), Some(b)) => broadcast(a, &b),
         _ => None,
@@ -231,6 +240,8 @@ pub(super) fn split(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
         None => node.input_ints(1),
     };
     let computed = given.is_none() && node.input(1).is_some();
+    let whole = node.input(0).and_then(|v| v.values.clone()).filter(|_| shape.len() == 1);
+    let mut from = Some(0usize);
     let mut out = Vec::new();
     for i in 0..node.outputs {
         let size = match (&given, &shape[along]) {
@@ -243,7 +254,10 @@ pub(super) fn split(node: &Node<'_, '_>) -> Result<Vec<Option<Val>>> {
         };
         let mut part = shape.clone();
         part[along] = size.map_or(Dim::Unknown, Dim::Size);
-        out.push(Some(val(elem, Some(part))));
+        let end = from.zip(size.and_then(|n| usize::try_from(n).ok())).and_then(|(a, b)| a.checked_add(b));
+        let values = whole.as_ref().and_then(|v| v.get(from?..end?)).map(<[_]>::to_vec);
+        from = end;
+        out.push(Some(Val { values, ..val(elem, Some(part)) }));
     }
     Ok(out)
 }
@@ -348,4 +362,39 @@ pub(super) fn pad(node: &Node<'_, '_>) -> Result<Option<Val>> {
         })
         .collect();
     Ok(Some(val(elem, Some(out))))
+}
+
+/// A tensor of one number, of a shape that is given as numbers.
+pub(super) fn filled(node: &Node<'_, '_>) -> Result<Option<Val>> {
+    let (elem, number) = match node.weight("value")? {
+        Some(Val { ty: Type::Tensor { elem, .. }, values }) => {
+            (elem, values.and_then(|v| v.first().copied()).flatten())
+        }
+        _ => (Some(DType::Float32), Some(Number::Real(0.0))),
+    };
+    let rank = || super::arrays::length(node.tensor(0).and_then(|t| t.1)).map(|n| vec![Dim::Unknown; n]);
+    let shape = node.input_dims(0).or_else(rank);
+    let values = match shape.as_deref().filter(|s| s.len() <= 1).map(product) {
+        Some(Dim::Size(n)) if n <= MAX_VALUES as u64 => Some(vec![number; n as usize]),
+        _ => None,
+    };
+    Ok(Some(Val { values, ..val(elem, shape) }))
+}
+
+/// What is left of a short list that is reduced as a whole.
+pub(super) fn reduced(node: &Node<'_, '_>, axes: Option<&[i64]>) -> Option<Vec<Option<Number>>> {
+    let (elem, shape) = node.tensor(0)?;
+    let whole = matches!(axes, None | Some([0 | -1])) && shape?.len() == 1;
+    let op = match node.op.as_str() {
+        "ReduceProd" => "Mul",
+        "ReduceSum" => "Add",
+        "ReduceMin" => "Min",
+        "ReduceMax" => "Max",
+        _ => return None,
+    };
+    // The order in which real numbers are summed is the engine's choice.
+    let list = node.input_ints(0).filter(|l| whole && !l.is_empty())?;
+    let mut list = list.into_iter().map(Number::Whole);
+    let first = list.next()?;
+    Some(vec![list.try_fold(first, |a, b| Number::two(op, a, b, elem?))])
 }
