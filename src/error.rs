@@ -269,9 +269,22 @@ pub fn show_bytes(name: &[u8]) -> String {
     out
 }
 
+/// A number of things for people: `1 layer`, `2 layers`.
+pub fn counted(number: impl TryInto<u64>, one: &str, several: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {}", if number == 1 { one } else { several })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_not_told_of_as_several() {
+        let told = |n: usize| counted(n, "entry", "entries");
+        assert_eq!([told(0), told(1), told(2)], ["0 entries", "1 entry", "2 entries"]);
+        assert_eq!(counted(1_u64 << 40, "byte", "bytes"), "1099511627776 bytes");
+    }
 
     #[test]
     fn an_io_error_gets_a_verb_and_a_path() {

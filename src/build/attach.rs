@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::blob::{Blob, Bytes};
 use crate::error::{Kind, Result};
-use crate::event::{Observe, warn};
+use crate::event::{Event, Observe, checkpoint, warn};
 use crate::image::referrer::{FACTS, RECORD};
 use crate::image::{ModelId, Referrer};
 use crate::model::format::{Detection, document};
@@ -30,7 +31,8 @@ pub struct Circumstances {
     /// Where the model's source is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The commit that was checked out.
+    /// The commit that was checked out, as the CI system says or the work tree that the model lies in. Whether
+    /// files were changed since then is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// What the CI system says of itself and of its run, by short names of ours.
@@ -55,6 +57,9 @@ pub(super) struct Record<'a> {
     pub(super) digest: Digest,
     /// Digest of the base of each platform.
     pub(super) base: &'a [Option<Digest>],
+    /// Whether the version was there before, and had no record: who published it first is not known then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) late: bool,
     #[serde(flatten)]
     pub(super) circumstances: &'a Circumstances,
 }
@@ -70,6 +75,40 @@ pub(super) fn record(record: &Record<'_>, image: &Descriptor) -> Result<Referrer
     let content: Arc<dyn Blob> = Arc::new(Bytes::new(RECORD, json::to_canonical(record)?));
     let created = BTreeMap::from([(CREATED.to_owned(), record.circumstances.time.clone())]);
     Ok(Referrer::of(RECORD, vec![content], &created, image))
+}
+
+/// How often an artifact is looked for that somebody may be about to attach.
+const LOOKS: u32 = 4;
+
+/// Whether an image that was published before lacks an artifact of a type, as it does where its publisher was
+/// killed before the end. `now` is whether one look is enough: else somebody who published the same content at
+/// the same moment gets a while to attach theirs.
+///
+/// Two that look at the same time may still both attach: nothing is lost by that, and a registry has no
+/// operation that would keep one of them out. A list that cannot be read lacks nothing.
+pub(super) fn lacks(
+    repository: &dyn Repository,
+    image: &Digest,
+    kind: &str,
+    now: bool,
+    see: &dyn Observe,
+) -> Result<bool> {
+    for look in 0..if now { 1 } else { LOOKS } {
+        checkpoint(see)?;
+        if look > 0 {
+            std::thread::sleep(Duration::from_millis(200) * look + referrers::pause(5));
+        }
+        match repository.referrers(image) {
+            Ok(all) if all.iter().any(|r| r.artifact_type.as_deref() == Some(kind)) => return Ok(false),
+            Ok(_) => {}
+            Err(e) if e.kind() == Kind::Interrupted => return Err(e),
+            Err(e) => {
+                see.on(Event::Detail { message: format!("what is attached to {image} was not read: {e}") });
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Attaches a referrer; `what` it is. The image is published by then, so that a store which takes no

@@ -4,7 +4,7 @@ use super::own::{self, Programs};
 use super::prepare::Prepared;
 use super::{Options, Platforms, Surroundings};
 use crate::blob::{Blob, Packed, Recipe};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, counted};
 use crate::event::warn;
 use crate::image::Base;
 use crate::oci::document::{IndexEntry, MAX_CONFIG};
@@ -284,8 +284,8 @@ fn check_config(manifest: &Manifest, config: &Config, wanted: Option<&Platform>,
         return Err(Error::new(
             Kind::Integrity,
             format!(
-                "the base `{text}` has {} layers, but its configuration names {}",
-                manifest.layers.len(),
+                "the base `{text}` has {}, but its configuration names {}",
+                counted(manifest.layers.len(), "layer", "layers"),
                 config.diff_ids.len()
             ),
         ));

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Options;
 use super::prepare::Chosen;
 use super::source::Source;
-use crate::error::{Error, Kind, Result, show, show_bytes};
+use crate::error::{Error, Kind, Result, counted, show, show_bytes};
 use crate::event::{Event, Observe, warn};
 use crate::model::contract::compare;
 use crate::model::contract::{json, protobin};
@@ -95,7 +95,11 @@ pub(super) fn settle(
         return Ok(Some(compared.contract));
     }
     let more = compared.contradictions.len() - 1;
-    let more = if more > 0 { format!(" (and {more} more contradictions)") } else { String::new() };
+    let more = if more > 0 {
+        format!(" (and {})", counted(more, "more contradiction", "more contradictions"))
+    } else {
+        String::new()
+    };
     Err(Error::new(Kind::Model, format!("{message}{more}"))
         .hint("correct the definition, remove its contract, or keep it with `--trust-definition`"))
 }

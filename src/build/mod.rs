@@ -281,7 +281,7 @@ pub fn build(options: &Options, around: &Surroundings<'_>) -> Result<Vec<Built>>
         stage(see, &format!("publish {}", model.repository))?;
         let targets = target::open(targets, &model.repository, around)?;
         let recipes = pack::recipes(model, plan, &targets, options)?;
-        pack::preflight(&recipes, &targets, see)?;
+        pack::preflight(&pack::expected(base, plan, &recipes)?, &targets, see)?;
         let layers = pack::store(base, &recipes, &targets, options, see)?;
         let (images, top) = assemble(base, plan, &layers)?;
         target::store(&targets, &images, &top, see)?;
@@ -324,7 +324,9 @@ fn rehearse(
         let (images, top) = assemble(base, plan, &layers)?;
         return Ok(answer(model, base, plan, Some((&images, &top, &layers)), Vec::new(), true));
     }
-    let layers = pack::layers(&pack::recipes(model, plan, &[], options)?, &[], see)?;
+    let recipes = pack::recipes(model, plan, &[], options)?;
+    pack::expected(base, plan, &recipes)?.check(see)?;
+    let layers = pack::layers(&recipes, &[], see)?;
     let (images, top) = assemble(base, plan, &layers)?;
     Ok(answer(model, base, plan, Some((&images, &top, &layers)), Vec::new(), true))
 }

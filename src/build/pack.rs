@@ -15,14 +15,15 @@ use super::prepare::Prepared;
 use super::target::Target;
 use crate::blob::codec::{Codec, Pool};
 use crate::blob::tee::{Drain, tee};
-use crate::blob::{Packed, Recipe};
+use crate::blob::{Blob as _, Packed, Recipe};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observe};
 use crate::image;
+use crate::oci::{Descriptor, DiffId, Digest, media_type};
 use crate::pack::cache::{Cache, Key};
 use crate::pack::{Known, Layer, hash};
 use crate::plan::{LayerPlan, Plan};
-use crate::store::{Expected, Presence};
+use crate::store::{Expected, ExpectedBlob, ExpectedManifest, Presence};
 
 /// The most threads that compress, and the most that one layer has; each keeps a block or two in memory.
 const MAX_THREADS: usize = 8;
@@ -92,17 +93,47 @@ pub(super) fn remembered(model: &Prepared, plan: &Plan, options: &Options) -> Ve
         .collect()
 }
 
-/// Asks every destination whether it would take the layers, before a byte is sent.
-pub(super) fn preflight(recipes: &Recipes<'_>, targets: &[Target<'_>], see: &dyn Observe) -> Result<()> {
-    let expected: Vec<Expected> = recipes
-        .all
+/// What is known of the image before a byte of it is read: its layers, and how large its documents will be at
+/// least, by layers whose digests and sizes are made up.
+pub(super) fn expected(base: &Opened, plan: &Plan, recipes: &Recipes<'_>) -> Result<Expected> {
+    let ours = recipes.all.iter().map(|Ready { recipe, known, .. }| {
+        let (exact, size) = recipe.size().map_or((false, recipe.work()), |size| (true, size));
+        let descriptor = known.as_ref().map(|k| k.descriptor.clone());
+        ExpectedBlob { title: recipe.title(), size, exact, descriptor }
+    });
+    let mut seen = BTreeSet::new();
+    let below = base.bases.iter().flat_map(|b| &b.layers).filter(|l| seen.insert(l.digest));
+    let blobs = ours.chain(below.map(|l| ExpectedBlob::of(l, "layer of the base"))).collect();
+    let nothing = Packed {
+        descriptor: Descriptor::new(media_type::LAYER, Digest::of(b""), 0),
+        diff_id: DiffId(Digest::of(b"")),
+    };
+    let layer = |plan: &LayerPlan| image::Layer {
+        packed: nothing.clone(),
+        role: plan.role.clone(),
+        title: plan.title(),
+    };
+    let layers: Vec<image::Layer> = plan.layers.iter().map(layer).collect();
+    let (images, top) = super::assemble(base, plan, &layers)?;
+    let title = format!("the image of `{}`", plan.model);
+    let mut manifests: Vec<ExpectedManifest> = images
         .iter()
-        .map(|Ready { recipe, .. }| {
-            let (exact, size) = recipe.size().map_or((false, recipe.work()), |size| (true, size));
-            Expected { title: recipe.title(), size, exact }
+        .map(|image| ExpectedManifest {
+            title: title.clone(),
+            size: image.manifest.descriptor.size,
+            layers: image.layers.len(),
+            config: image.config.descriptor().size,
         })
         .collect();
-    targets.iter().try_for_each(|t| t.sink().preflight(&expected, &t.toward(see)))
+    if images.len() > 1 {
+        manifests.push(ExpectedManifest { title, size: top.descriptor.size, layers: 0, config: 0 });
+    }
+    Ok(Expected { blobs, manifests })
+}
+
+/// Asks every destination whether it would take the image, before a byte is sent.
+pub(super) fn preflight(expected: &Expected, targets: &[Target<'_>], see: &dyn Observe) -> Result<()> {
+    targets.iter().try_for_each(|t| t.sink().preflight(expected, &t.toward(see)))
 }
 
 /// Stores the layers of the base and those of the model, at the same time where their order does not show.
@@ -174,7 +205,7 @@ pub(super) fn layers(
         .map(|(packed, Ready { recipe, .. })| image::Layer {
             packed,
             role: recipe.role().to_owned(),
-            title: recipe.title(),
+            title: recipe.recorded(),
         })
         .collect())
 }

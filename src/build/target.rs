@@ -3,6 +3,7 @@
 use super::{Options, PublishedAt, Surroundings, attach};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observe, warn};
+use crate::image::referrer::{FACTS, RECORD};
 use crate::image::{Image, Referrer};
 use crate::oci::document::Document;
 use crate::oci::{Digest, Reference};
@@ -283,7 +284,7 @@ pub(super) struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// Attaches it all to a version that was published just now.
+    /// Attaches it all to a version that was published just now, and what is lacking to one that was there.
     fn attach(
         &self,
         target: &Target<'_>,
@@ -292,28 +293,32 @@ impl Told<'_> {
         options: &Options,
         see: &dyn Observe,
     ) -> Result<()> {
-        // What was there before has it.
-        let Some(repository) = target.repository().filter(|_| !done.existed && target.keeps_facts()) else {
-            return Ok(());
-        };
-        if let Some(facts) = self.facts {
-            let see = target.toward(see).of("facts".to_owned());
-            attach::attach(repository, facts, "what was found in the model", &see)?;
-        }
-        if let (Some(circumstances), Some(image)) = (&options.record, self.images.first()) {
+        let Some(repository) = target.repository().filter(|_| target.keeps_facts()) else { return Ok(()) };
+        let image = &top.descriptor;
+        // The record first: others may wait for it.
+        if let (Some(circumstances), Some(first)) = (&options.record, self.images.first())
+            && (!done.existed || attach::lacks(repository, &image.digest, RECORD, false, see)?)
+        {
             let record = attach::Record {
                 floe: 1,
                 model: self.model,
-                model_id: image.model_id,
+                model_id: first.model_id,
                 version: &done.tag,
                 number: done.number,
                 digest: done.digest,
                 base: self.bases,
+                late: done.existed,
                 circumstances,
             };
-            let record = attach::record(&record, &top.descriptor)?;
+            let record = attach::record(&record, image)?;
             let see = target.toward(see).of("publish record".to_owned());
             attach::attach(repository, &record, "the publish record", &see)?;
+        }
+        if let Some(facts) = self.facts
+            && (!done.existed || attach::lacks(repository, &image.digest, FACTS, true, see)?)
+        {
+            let see = target.toward(see).of("facts".to_owned());
+            attach::attach(repository, facts, "what was found in the model", &see)?;
         }
         Ok(())
     }

@@ -270,6 +270,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether errors are annotations of a run of GitHub Actions too.
+    pub(crate) fn annotates(&self) -> bool {
+        matches!(self, Self::Build(args) if args.github)
+    }
+
     /// Whether a signal asks it to stop in order, rather than ending it at once.
     pub(crate) fn heeds_signals(&self) -> bool {
         match self {
@@ -398,6 +403,13 @@ pub(crate) struct BuildArgs {
     /// Write the JSON document to a file
     #[arg(hide_short_help = true, long, env = "FLOE_METADATA_FILE", value_name = "FILE")]
     pub(crate) metadata_file: Option<PathBuf>,
+    /// Hand digest, version and ref on in $GITHUB_OUTPUT, with a summary and errors as annotations, in a
+    /// step of GitHub Actions
+    #[arg(hide_short_help = true, long, env = "FLOE_GITHUB", value_parser = FalseyValueParser::new())]
+    pub(crate) github: bool,
+    /// Write the results IMAGE_URL and IMAGE_DIGEST into this folder of a Tekton task
+    #[arg(hide_short_help = true, long, env = "FLOE_TEKTON", value_name = "DIR")]
+    pub(crate) tekton: Option<PathBuf>,
     /// Threads for hashing and compressing
     #[arg(hide_short_help = true, short, long, env = "FLOE_JOBS", value_name = "N")]
     pub(crate) jobs: Option<usize>,

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::args::{Command, Global, Progress};
+use super::checkout;
 use super::circumstances;
 use super::network::Network;
 use super::progress::{self, Heard, Talk};
@@ -169,11 +170,14 @@ impl Context {
         (text("FLOE_MODEL_NAME"), text("FLOE_MODEL_ID"))
     }
 
-    /// What is known of this run, for the publish record.
-    pub(crate) fn circumstances(&self) -> Result<Circumstances> {
+    /// What is known of this run and of where the model lies, for the publish record.
+    pub(crate) fn circumstances(&self, model: &Path) -> Result<Circumstances> {
         let builder = concat!("floe ", env!("CARGO_PKG_VERSION"));
         let get = |name: &str| env::var(name).ok().filter(|v| !v.is_empty());
-        Ok(circumstances::of(self.now()?, builder, &get))
+        let mut all = circumstances::of(self.now()?, builder, &get);
+        // A CI system knows what it runs for; a model may come from another repository.
+        all.revision = all.revision.or_else(|| checkout::commit(model));
+        Ok(all)
     }
 
     /// The time, which `SOURCE_DATE_EPOCH` may have stopped.

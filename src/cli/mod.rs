@@ -1,12 +1,15 @@
 //! Commands, their flags, and what the two output streams may show.
 
 mod args;
+mod checkout;
 mod circumstances;
 mod cmd;
 mod context;
 mod find;
+mod job;
 mod mistake;
 mod network;
+mod note;
 mod output;
 mod progress;
 mod prompt;
@@ -42,6 +45,9 @@ pub(crate) fn main() -> ExitCode {
         Err(e) => {
             report::error(&e, &context);
             report::done_before(&e, &context);
+            if cli.command.annotates() {
+                report::annotation(&e, &context);
+            }
             ExitCode::from(e.kind().exit_code())
         }
     }

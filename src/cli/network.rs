@@ -16,7 +16,9 @@ use floe::event::Watch;
 use floe::fs::show;
 use floe::oci::Reference;
 use floe::store::location::Location;
-use floe::store::registry::{Certificates, Credentials, Login, Proxies, Registries, Settings, Shown};
+use floe::store::registry::{
+    AUTH_FILES, Certificates, Credentials, Keeper, Login, Proxies, Registries, Settings, Shown,
+};
 
 /// The user for whom GitLab's token of a job is (docs.gitlab.com, "CI/CD job token").
 const JOB_USER: &str = "gitlab-ci-token";
@@ -162,7 +164,9 @@ impl Network {
 
     /// Logins: those of floe's own variables, then the files, then GitLab's.
     fn credentials(&self, registries: &Registries) -> Result<Credentials> {
-        let mut all = Credentials::load(&self.auth_files())?.with_helpers_in(programs());
+        let mut all = Credentials::load(&self.auth_files())?
+            .with_helpers_in(programs())
+            .kept_by(&self.keeps(registries));
         if let Some(password) = context::text("FLOE_PASSWORD") {
             let user = context::text("FLOE_USERNAME").ok_or_else(|| {
                 usage("FLOE_PASSWORD is set and FLOE_USERNAME is not", "set both, or none of them")
@@ -202,7 +206,7 @@ impl Network {
     /// The files that may hold credentials, first match wins: as containers-auth.json(5) has them,
     /// then Docker's.
     pub(crate) fn auth_files(&self) -> Vec<PathBuf> {
-        if let Some(file) = self.authfile.clone().or_else(|| context::path("REGISTRY_AUTH_FILE")) {
+        if let Some(file) = self.named_auth_file() {
             return vec![file];
         }
         let mut files = Vec::new();
@@ -217,10 +221,30 @@ impl Network {
         files
     }
 
+    /// Who keeps logins: the file, or the helper that registries.conf names first.
+    pub(crate) fn keeper(&self) -> Result<Keeper> {
+        let registries = Registries::load(&self.registries_files()?)?;
+        Ok(Keeper::new(self.login_file()?, programs()).kept_by(&self.keeps(&registries)))
+    }
+
+    /// Where logins are kept by registries.conf. A file that was named by hand counts before its helpers.
+    fn keeps(&self, registries: &Registries) -> Vec<String> {
+        let mut all = registries.credential_helpers().to_vec();
+        if !all.is_empty() && self.named_auth_file().is_some() {
+            all.retain(|name| name != AUTH_FILES);
+            all.insert(0, AUTH_FILES.to_owned());
+        }
+        all
+    }
+
+    fn named_auth_file(&self) -> Option<PathBuf> {
+        self.authfile.clone().or_else(|| context::path("REGISTRY_AUTH_FILE"))
+    }
+
     /// The file that a login is written to: podman's place, or Docker's where that was moved. Without
     /// a folder that lasts as long as the session it is the one that stays.
-    pub(crate) fn login_file(&self) -> Result<PathBuf> {
-        if let Some(file) = self.authfile.clone().or_else(|| context::path("REGISTRY_AUTH_FILE")) {
+    fn login_file(&self) -> Result<PathBuf> {
+        if let Some(file) = self.named_auth_file() {
             return Ok(file);
         }
         if let Some(dir) = context::path("DOCKER_CONFIG") {
@@ -271,7 +295,7 @@ fn list(name: &str) -> Vec<PathBuf> {
 }
 
 /// Where credential helpers are looked for. Not in the present folder: it may be a model's.
-pub(crate) fn programs() -> Vec<PathBuf> {
+fn programs() -> Vec<PathBuf> {
     list("PATH").into_iter().filter(|p| p.is_absolute()).collect()
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use floe::error::{show_bytes, show_lines};
+use floe::error::{counted, show_bytes, show_lines};
 use floe::event::{EVENT_VERSION, Event, FileSize, Observe};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -247,14 +247,13 @@ const IGNORED: usize = 10;
 /// What will be packed: how much, the largest files, and what was left out.
 fn contents(files: usize, bytes: u64, largest: &[FileSize], ignored: &[String], all: bool) -> Vec<String> {
     let exact = if bytes < 1024 { String::new() } else { format!(" ({bytes} bytes)") };
-    let noun = if files == 1 { "file" } else { "files" };
-    let mut lines = vec![format!("{files} {noun}, {}{exact}", output::size(bytes))];
+    let mut lines = vec![format!("{}, {}{exact}", counted(files, "file", "files"), output::size(bytes))];
     let sizes: Vec<String> = largest.iter().map(|f| output::size(f.size)).collect();
     let width = sizes.iter().map(String::len).max().unwrap_or(0);
     lines.extend(largest.iter().zip(&sizes).map(|(f, size)| format!("  {size:>width$}  {}", f.path)));
     if files > largest.len() {
         let rest = files - largest.len();
-        lines.push(format!("  and {rest} smaller {}", if rest == 1 { "file" } else { "files" }));
+        lines.push(format!("  and {}", counted(rest, "smaller file", "smaller files")));
     }
     if !ignored.is_empty() {
         let named = if all { ignored } else { &ignored[..ignored.len().min(IGNORED)] };

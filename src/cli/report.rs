@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::context::{Color, Context};
+use super::job;
 use floe::error::show_lines;
 use floe::{Error, Kind};
 
@@ -29,6 +30,13 @@ pub(crate) fn done_before(e: &Error, context: &Context) {
         plain(&format!("published before that: {}\n", published.join(", ")));
     } else if e.kind() == Kind::Interrupted {
         plain("nothing was published\n");
+    }
+}
+
+/// Shows an error as an annotation of a run of GitHub Actions. Where each line is JSON there is none.
+pub(crate) fn annotation(e: &Error, context: &Context) {
+    if !context.json_errors() {
+        plain(&job::annotation(e));
     }
 }
 

@@ -11,7 +11,7 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use crate::blob::{Blob, Bytes, Origin};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, counted};
 use crate::event::{Observe, Quiet, checkpoint};
 use crate::oci::document::MAX_MANIFEST;
 use crate::oci::{Descriptor, Digest, json};
@@ -184,7 +184,7 @@ pub(super) fn counted_on(
     let more = if lost.len() > NAMED { format!(" and {} more", lost.len() - NAMED) } else { String::new() };
     let text = format!(
         "the archive counts on {} that the destination does not have: {}{more}",
-        if lost.len() == 1 { "a blob".to_owned() } else { format!("{} blobs", lost.len()) },
+        counted(lost.len(), "blob", "blobs"),
         lost[..lost.len().min(NAMED)].join(", ")
     );
     Err(Error::new(Kind::Integrity, text).hint(

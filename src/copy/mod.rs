@@ -24,14 +24,14 @@ use self::destination::{Destination, Place, Wanted};
 use self::graph::Content;
 use self::inventory::Inventory;
 use self::source::{Item, Opened};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, counted};
 use crate::event::{Event, Observe, checkpoint, warn};
 use crate::oci::document::Document;
-use crate::oci::{Descriptor, Digest, Platform};
+use crate::oci::{Descriptor, Digest, Manifest, Platform};
 use crate::store::archive::{Marks, Named};
 use crate::store::location::Location;
 use crate::store::open::Stores;
-use crate::store::{Claim, Expected, Presence, referrers};
+use crate::store::{Claim, Expected, ExpectedBlob, ExpectedManifest, Presence, referrers};
 
 pub use self::transfer::Moved;
 
@@ -215,8 +215,13 @@ fn store<'a>(
     if content.foreign > 0 {
         warn(
             see,
-            format!("{} layers of `{}` may not be passed on and are not copied", content.foreign, item.text),
-            Some("they are fetched from the address that the image names for them"),
+            format!(
+                "`{}` has {} that may not be passed on, and {} not copied",
+                item.text,
+                counted(content.foreign, "layer", "layers"),
+                if content.foreign == 1 { "is" } else { "are" }
+            ),
+            Some("whoever runs the image fetches that from the address in it"),
         );
     }
     let attached = if request.all { attached::find(from, &content, see)? } else { Attached::default() };
@@ -244,9 +249,7 @@ fn store<'a>(
         stored.moved.present = blobs.len();
         return Ok(stored);
     }
-    let expected =
-        |d: &Descriptor| Expected { title: format!("layer {}", d.digest.short()), size: d.size, exact: true };
-    sink.preflight(&blobs.iter().map(expected).collect::<Vec<_>>(), see)?;
+    sink.preflight(&expected(item, &content, &blobs), see)?;
     let moved =
         transfer::blobs(source, sink, &blobs, request.jobs, archive.is_some(), see).map_err(context)?;
     stored.moved.present += moved.present;
@@ -257,6 +260,23 @@ fn store<'a>(
         sink.put_document(document)?;
     }
     Ok(stored)
+}
+
+/// What is going to be stored, for a store to say whether it takes that.
+fn expected(item: &Item, content: &Content, blobs: &[Descriptor]) -> Expected {
+    let manifest = |document: &Document| {
+        let manifest = Manifest::parse(document.bytes.clone(), Some(&document.descriptor.media_type)).ok();
+        ExpectedManifest {
+            title: format!("`{}`", item.text),
+            size: document.bytes.len() as u64,
+            layers: manifest.as_ref().filter(|m| m.is_image()).map_or(0, |m| m.layers.len()),
+            config: manifest.map_or(0, |m| m.config.size),
+        }
+    };
+    Expected {
+        blobs: blobs.iter().map(|d| ExpectedBlob::of(d, "layer")).collect(),
+        manifests: content.documents.iter().map(manifest).collect(),
+    }
 }
 
 /// What would be moved.

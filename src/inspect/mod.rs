@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, counted};
 use crate::image::assemble::{LABEL_NAME, LABEL_VERSION};
 use crate::model::Contract;
 use crate::model::contract::json;
@@ -159,9 +159,9 @@ fn describe(
         return Err(Error::new(
             Kind::Integrity,
             format!(
-                "the image has {} layers, but names {} diff ids",
-                manifest.layers.len(),
-                config.diff_ids.len()
+                "the image has {}, but names {}",
+                counted(manifest.layers.len(), "layer", "layers"),
+                counted(config.diff_ids.len(), "diff id", "diff ids")
             ),
         ));
     }

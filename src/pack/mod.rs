@@ -69,6 +69,11 @@ impl<'a> Layer<'a> {
         self.codec
     }
 
+    /// What the layer is called in the image's history.
+    pub fn recorded(&self) -> String {
+        self.plan.title()
+    }
+
     /// What the layer is for.
     pub fn role(&self) -> &str {
         &self.plan.role
@@ -77,7 +82,7 @@ impl<'a> Layer<'a> {
 
 impl Recipe for Layer<'_> {
     fn title(&self) -> String {
-        self.plan.title()
+        self.plan.shown()
     }
 
     fn size(&self) -> Option<u64> {

@@ -198,15 +198,25 @@ impl LayerPlan {
             .count()
     }
 
-    /// What it is, for people: `weights model.onnx`, `code+config, 12 files`.
+    /// What it is in the history of the image: `weights model.onnx`, `code+config, 12 files`. These words are
+    /// part of the image's bytes, and stay as they are: `code, 1 files` too.
     pub fn title(&self) -> String {
+        self.titled(&format!("{} files", self.files()))
+    }
+
+    /// The same for people.
+    pub fn shown(&self) -> String {
+        self.titled(&crate::error::counted(self.files(), "file", "files"))
+    }
+
+    fn titled(&self, several: &str) -> String {
         let mut files = self.entries.iter().filter(|e| e.kind != PlanKind::Dir);
         match (files.next(), files.next()) {
             (Some(one), None) => {
                 let name = one.path.as_bytes().rsplit(|b| *b == b'/').next().unwrap_or_default();
                 format!("{} {}", self.role, crate::error::show_bytes(name))
             }
-            _ => format!("{}, {} files", self.role, self.files()),
+            _ => format!("{}, {several}", self.role),
         }
     }
 }

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Compression, ImagePath, LayerPlan, PlanEntry, PlanKind, encoded};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, counted};
 use crate::model::Tree;
 use crate::model::tree::{Entry, EntryKind};
 
@@ -48,8 +48,8 @@ pub fn layers(m: &Material<'_>) -> Result<Vec<LayerPlan>> {
         return Err(Error::new(
             Kind::Model,
             format!(
-                "the base has {} layers, at most {} leave room for a model",
-                m.base_layers,
+                "the base has {}, at most {} leave room for a model",
+                counted(m.base_layers, "layer", "layers"),
                 BUDGET - NEEDED
             ),
         )

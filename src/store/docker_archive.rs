@@ -22,7 +22,7 @@ use super::layout::INDEX;
 use super::oci_archive::{Inside, by_digest, entries_of, path_of};
 use super::{Document, Options, Source, missing, read_document};
 use crate::blob::{Blob, Bytes, CHUNK, Hashing};
-use crate::error::{At, Error, Kind, Result, show_bytes};
+use crate::error::{At, Error, Kind, Result, counted, show_bytes};
 use crate::oci::document::{MAX_CONFIG, MAX_MANIFEST};
 use crate::oci::{Config, Descriptor, Digest, Index, Manifest, Reference, json as canon, media_type};
 
@@ -204,8 +204,8 @@ impl DockerArchive {
         let config = Config::parse(&bytes).map_err(|e| e.context(self.toc.what()))?;
         if config.diff_ids.len() != image.layers.len() {
             return Err(wrong(format!(
-                "the configuration tells of {} layers, `{MANIFEST_JSON}` of {}",
-                config.diff_ids.len(),
+                "the configuration tells of {}, `{MANIFEST_JSON}` of {}",
+                counted(config.diff_ids.len(), "layer", "layers"),
                 image.layers.len()
             )));
         }

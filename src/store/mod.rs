@@ -12,6 +12,7 @@ pub mod archive;
 mod disk;
 pub mod docker_archive;
 mod entries;
+mod expected;
 pub mod layout;
 pub mod location;
 pub mod memory;
@@ -23,6 +24,7 @@ pub mod registry;
 
 pub use disk::Options;
 pub use entries::Entry;
+pub use expected::{Expected, ExpectedBlob, ExpectedManifest, MAX_LAYERS};
 pub use referrers::Referring;
 
 use std::io::Read;
@@ -92,22 +94,11 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// A blob that is going to be stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expected {
-    /// What it is, for people.
-    pub title: String,
-    /// How many bytes it will have at most.
-    pub size: u64,
-    /// Whether it will have exactly so many.
-    pub exact: bool,
-}
-
 /// Can be written.
 pub trait Sink: Send + Sync {
     /// Refuses, before anything is read, what the store is known not to take, or whoever may not write.
-    fn preflight(&self, _blobs: &[Expected], _see: &dyn Observe) -> Result<()> {
-        Ok(())
+    fn preflight(&self, expected: &Expected, see: &dyn Observe) -> Result<()> {
+        expected.check(see)
     }
 
     /// Whether the blob is there.

@@ -195,8 +195,8 @@ fn with(mut list: Value, wanted: &[Referring]) -> Option<Document> {
     (entries.len() > before).then(|| Document::new(media_type::INDEX, canon::canonical(&list)))
 }
 
-/// A pause that grows and differs between writers.
-fn pause(turn: u32) -> Duration {
+/// A pause that grows and differs between writers, of 640 ms at most.
+pub(crate) fn pause(turn: u32) -> Duration {
     let most = 20_u64 << turn.min(5);
     Duration::from_millis(1 + RandomState::new().build_hasher().finish() % most)
 }

@@ -6,11 +6,14 @@
 
 use serde_json::Value;
 
-use super::layer::Contracts;
+use super::layer::{self, Contracts};
 use super::{Image, Problem, Report};
+use crate::error::counted;
 use crate::image::ModelId;
 use crate::image::assemble::{LABEL_NAME, LABEL_VERSION};
-use crate::model::contract::json;
+use crate::model::Contract;
+use crate::model::contract::protobin::{self, Generation};
+use crate::model::contract::{Signature, json};
 use crate::oci::{Config, Digest, Manifest, annotation};
 use crate::plan::LAYOUT;
 use crate::versions::Name;
@@ -28,7 +31,8 @@ pub(super) fn history(of: &Digest, config: &Config) -> Option<Problem> {
     let told = entries.iter().filter(|h| h["empty_layer"] != Value::Bool(true)).count();
     let layers = config.diff_ids.len();
     (told > layers).then(|| {
-        Problem::new(of, "history", format!("the history tells of {told} layers, the image has {layers}"))
+        let told = counted(told, "layer", "layers");
+        Problem::new(of, "history", format!("the history tells of {told}, the image has {layers}"))
     })
 }
 
@@ -71,8 +75,50 @@ pub(super) fn image(manifest: &Manifest, config: &Config, contracts: &Contracts,
             crate::error::show_bytes(layout.as_bytes())
         ));
     }
-    let found = manifest.layers.iter().filter_map(|l| contracts.get(&l.digest)?.as_deref()).next_back();
-    report.problems.extend(contract(manifest, found));
+    let mut found = layer::Contract::default();
+    manifest.layers.iter().filter_map(|l| contracts.get(&l.digest)).for_each(|c| found.under(c));
+    report.problems.extend(contract(manifest, found.json.as_deref()));
+    let other = found.protobin.as_deref().and_then(|bytes| encodings(found.json.as_deref(), bytes));
+    report.problems.extend(other.map(|message| Problem::new(&of, "contract", message)));
+}
+
+/// What is wrong with `contract.protobin`, beside a `contract.json` that has every signature.
+///
+/// The file is for the runtime, which reads nothing else: where it says something else than what callers are
+/// shown, one of the two is not of this model.
+fn encodings(shown: Option<&[u8]>, bytes: &[u8]) -> Option<String> {
+    let Some(shown) = shown else {
+        return Some("the image has a `contract.protobin`, and no `contract.json` beside it".to_owned());
+    };
+    // What cannot be read is told of as such.
+    let contract: Contract = json::read(shown).ok()?;
+    let read = match protobin::read(bytes) {
+        Ok(read) => read,
+        Err(e) => return Some(format!("`contract.protobin` cannot be read: {e}")),
+    };
+    let name = read.model_name.as_deref().unwrap_or_default();
+    let same = |signature: &Signature| {
+        [Generation::Two, Generation::Three].into_iter().any(|generation| {
+            let wanted = protobin::write(signature, generation, name);
+            wanted.is_ok_and(|w| {
+                w == bytes || protobin::read(&w).is_ok_and(|w| w.signatures == read.signatures)
+            })
+        })
+    };
+    let wanted = contract.default_signature();
+    if wanted.is_some_and(same) {
+        return None;
+    }
+    let quoted = |s: &Signature| format!("`{}`", crate::error::show_bytes(s.name.as_bytes()));
+    Some(format!(
+        "`contract.protobin` has another contract than `contract.json`: expected the signature {}, found {}",
+        wanted.map_or("of no name".to_owned(), quoted),
+        match &read.signatures[..] {
+            [one] if wanted.is_some_and(|w| w.name == one.name) =>
+                "one of that name with other tensors".to_owned(),
+            several => several.iter().map(quoted).collect::<Vec<_>>().join(", "),
+        }
+    ))
 }
 
 /// The contract in the image is the one that its annotations name and carry.
@@ -114,6 +160,39 @@ fn contract(manifest: &Manifest, found: Option<&[u8]>) -> Vec<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::contract::{DType, Known, Tensor};
+
+    fn signature(name: &str, dtype: DType) -> Signature {
+        let tensor = |name: &str| Tensor::new(name, Some(dtype), Some(vec![None, Some(4)]), Known::Stored);
+        Signature {
+            name: name.to_owned(),
+            known: Known::Stored,
+            inputs: vec![tensor("x")],
+            outputs: vec![tensor("y")],
+        }
+    }
+
+    #[test]
+    fn both_encodings_of_a_contract_have_to_say_the_same() {
+        let all = Contract {
+            signatures: vec![signature("other", DType::Bool), signature("predict", DType::Float32)],
+        };
+        let shown = json::write(&all).unwrap();
+        for generation in [Generation::Two, Generation::Three] {
+            let write = |s: &Signature| protobin::write(s, generation, "churn").unwrap();
+            assert_eq!(encodings(Some(&shown), &write(&all.signatures[1])), None, "{generation:?}");
+            for (wrong, told) in [
+                (&all.signatures[0], "found `other`"),
+                (&signature("predict", DType::Int64), "of that name with other tensors"),
+            ] {
+                let told_of = encodings(Some(&shown), &write(wrong)).unwrap();
+                assert!(told_of.contains(told), "{generation:?}: {told_of}");
+            }
+            assert!(encodings(None, &write(&all.signatures[1])).unwrap().contains("no `contract.json`"));
+        }
+        assert!(encodings(Some(&shown), b"\x0fnonsense").unwrap().contains("cannot be read"));
+        assert!(encodings(Some(&shown), b"").unwrap().contains("cannot be read"));
+    }
 
     #[test]
     fn a_version_tag_is_held_against_the_digest() {

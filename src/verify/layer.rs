@@ -10,13 +10,14 @@ use std::io::{self, Read};
 use super::Problem;
 use crate::blob::codec::Codec;
 use crate::blob::{Blob, CHUNK, Hashing};
-use crate::error::{At, Error, Result, show_bytes};
+use crate::error::{At, Error, Result, counted, show_bytes};
 use crate::event::{Event, Observe, checkpoint, next_id};
-use crate::model::contract::json::MAX_SIZE;
+use crate::model::contract::{json, protobin};
 use crate::oci::{Descriptor, DiffId, media_type};
 
-/// Where floe puts the contract of a model.
-pub(super) const CONTRACT: &[u8] = b"model/contract.json";
+/// Where floe puts the contract of a model, in both of its encodings.
+const CONTRACT_JSON: &[u8] = b"model/contract.json";
+const CONTRACT_PROTOBIN: &[u8] = b"model/contract.protobin";
 /// How many entries of one layer are compared with each other.
 const MAX_ENTRIES: usize = 2_000_000;
 /// How many wrong paths of one layer are told.
@@ -29,7 +30,22 @@ pub(super) struct Seen {
     pub(super) bytes: u64,
     pub(super) problems: Vec<Problem>,
     /// The contract, where the blob is a layer that has one.
-    pub(super) contract: Option<Vec<u8>>,
+    pub(super) contract: Contract,
+}
+
+/// The files of a contract that were in a layer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Contract {
+    pub(super) json: Option<Vec<u8>>,
+    pub(super) protobin: Option<Vec<u8>>,
+}
+
+impl Contract {
+    /// Takes over what a later layer has.
+    pub(super) fn under(&mut self, later: &Self) {
+        self.json = later.json.clone().or(self.json.take());
+        self.protobin = later.protobin.clone().or(self.protobin.take());
+    }
 }
 
 impl Seen {
@@ -81,18 +97,20 @@ fn inside(stored: &mut Counted<'_>, d: &Descriptor, own: bool, seen: &mut Seen) 
             let path = clean(&entry.path_bytes());
             let found = paths.check(&path, &entry);
             seen.problems.extend(found.into_iter().map(|(code, why)| Problem::new(&d.digest, code, why)));
-            if own && path == CONTRACT {
+            let slot = match &path[..] {
+                CONTRACT_JSON if own => Some((&mut seen.contract.json, json::MAX_SIZE)),
+                CONTRACT_PROTOBIN if own => Some((&mut seen.contract.protobin, protobin::MAX_SIZE)),
+                _ => None,
+            };
+            if let Some((slot, cap)) = slot {
                 let mut content = Vec::new();
-                (&mut entry)
-                    .take(MAX_SIZE as u64 + 1)
-                    .read_to_end(&mut content)
-                    .doing("read the contract")?;
-                seen.contract = Some(content);
+                (&mut entry).take(cap as u64 + 1).read_to_end(&mut content).doing("read the contract")?;
+                *slot = Some(content);
             }
         }
     }
     if paths.left > 0 {
-        let message = format!("{} more paths are wrong", paths.left);
+        let message = format!("{} wrong", counted(paths.left, "more path is", "more paths are"));
         seen.problems.push(Problem::new(&d.digest, "path", message));
     }
     // The end of a tar may be padded, and the diff id covers that too.
@@ -214,4 +232,4 @@ impl Drop for Counted<'_> {
 }
 
 /// The contract that a blob had, by the blob's digest.
-pub(super) type Contracts = BTreeMap<crate::oci::Digest, Option<Vec<u8>>>;
+pub(super) type Contracts = BTreeMap<crate::oci::Digest, Contract>;

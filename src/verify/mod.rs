@@ -1,8 +1,9 @@
 //! Whether an image is what it claims to be.
 //!
-//! [`verify`] walks from a name to every document and blob below it, reads all of them again, and
-//! compares what is there with what is said of it: digests and sizes, media types, diff ids, the paths
-//! in the layers, and what floe wrote about the model. It is not a judgement of what the model does.
+//! [`verify`] walks from a name to every document and blob below it, and to what is attached to any of those;
+//! it reads all of them again, and compares what is there with what is said of it: digests and sizes, media
+//! types, diff ids, the paths in the layers, and what floe wrote about the model. It is not a judgement of what
+//! the model does.
 //! [`running`] compares files that were unpacked, as those of a running container, with the layers that they came
 //! from.
 //!
@@ -22,11 +23,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde::Serialize;
 
 use crate::blob::Blob;
-use crate::error::{Error, Kind, Result, show_bytes};
+use crate::error::{Error, Kind, Result, counted, show_bytes};
 use crate::event::{Observe, checkpoint};
 use crate::oci::document::{MAX_CONFIG, kind_of};
 use crate::oci::{Config, Descriptor, DiffId, Digest, Index, Manifest, Platform, json, media_type};
-use crate::store::{Source, read_small};
+use crate::store::{Referring, Source, read_small};
 
 use layer::Seen;
 
@@ -43,7 +44,7 @@ pub struct Problem {
     /// What it is about: a digest, or a name.
     pub subject: String,
     /// What kind it is: `digest`, `media-type`, `diff-id`, `path`, `document`, `contract`, `model-id`, `tag`,
-    /// `platform` or `history`.
+    /// `platform`, `history` or `referrer`.
     pub code: &'static str,
     /// What was expected and what was found.
     pub message: String,
@@ -60,8 +61,10 @@ impl Problem {
 pub struct Report {
     /// The digest that the walk began at.
     pub digest: Digest,
-    /// Manifests and indexes that were read.
+    /// Manifests and indexes that were read, those of attached artifacts included.
     pub documents: usize,
+    /// How many of them are artifacts that refer to the image, or to such an artifact.
+    pub referrers: usize,
     /// Other blobs that were read.
     pub blobs: usize,
     /// Stored bytes of all of them.
@@ -90,6 +93,7 @@ pub fn verify(
         source,
         see,
         seen: BTreeSet::new(),
+        subjects: BTreeMap::new(),
         images: Vec::new(),
         work: BTreeMap::new(),
         report: Report::new(found.digest),
@@ -98,6 +102,7 @@ pub fn verify(
         walk.report.problems.extend(claims::tag(tag, &found.digest));
     }
     walk.document(found, None, 0)?;
+    walk.referrers()?;
     walk.blobs(jobs)?;
     let Walk { mut report, .. } = walk;
     report.problems.sort();
@@ -108,7 +113,15 @@ pub fn verify(
 
 impl Report {
     fn new(digest: Digest) -> Self {
-        Self { digest, documents: 0, blobs: 0, bytes: 0, notes: Vec::new(), problems: Vec::new() }
+        Self {
+            digest,
+            documents: 0,
+            referrers: 0,
+            blobs: 0,
+            bytes: 0,
+            notes: Vec::new(),
+            problems: Vec::new(),
+        }
     }
 
     /// Whether all is as it should be.
@@ -142,6 +155,8 @@ struct Walk<'a> {
     source: &'a dyn Source,
     see: &'a dyn Observe,
     seen: BTreeSet<Digest>,
+    /// What artifacts are listed for, by their digests.
+    subjects: BTreeMap<Digest, Digest>,
     images: Vec<Image>,
     work: BTreeMap<Digest, Work>,
     report: Report,
@@ -183,6 +198,14 @@ impl Walk<'_> {
         self.report.bytes += document.bytes.len() as u64;
         let value = json::parse(&document.bytes, document.bytes.len(), "the document");
         let Some(value) = self.take(&d.digest, "document", value)? else { return Ok(()) };
+        if let Some(subject) = self.subjects.get(&d.digest).map(Digest::to_string)
+            && value["subject"]["digest"] != subject.as_str()
+        {
+            let found = value["subject"]["digest"].as_str().unwrap_or("nothing");
+            let message =
+                format!("it is listed for {subject}, and refers to {}", show_bytes(found.as_bytes()));
+            self.problem(&d.digest, "referrer", message);
+        }
         let kind = kind_of(&value, Some(&d.media_type));
         let Some(kind) = self.take(&d.digest, "media-type", kind)? else { return Ok(()) };
         if kind != d.media_type {
@@ -207,6 +230,36 @@ impl Walk<'_> {
         let manifest = Manifest::parse(document.bytes, None);
         let Some(manifest) = self.take(&d.digest, "document", manifest)? else { return Ok(()) };
         self.manifest(manifest, platform)
+    }
+
+    /// Walks what is attached to the documents so far, and what is attached to that, wherever the source keeps
+    /// its lists.
+    fn referrers(&mut self) -> Result<()> {
+        let mut queue: Vec<Digest> = self.seen.iter().copied().collect();
+        while let Some(subject) = queue.pop() {
+            checkpoint(self.see)?;
+            let listed = match self.source.referrers(&subject) {
+                // Whoever may read an image need not be allowed to list; and the tag may be another's.
+                Err(e) if matches!(e.kind(), Kind::Denied | Kind::Conflict) => {
+                    self.report.notes.push(format!("what refers to {subject} was not read: {e}"));
+                    continue;
+                }
+                listed => self.take(&subject, "referrer", listed)?.unwrap_or_default(),
+            };
+            for Referring { descriptor, .. } in listed {
+                if self.seen.contains(&descriptor.digest) {
+                    continue;
+                }
+                self.report.referrers += 1;
+                self.subjects.insert(descriptor.digest, subject);
+                self.document(&descriptor, None, 0)?;
+                if self.seen.len() > MAX_DOCUMENTS {
+                    return Ok(());
+                }
+                queue.push(descriptor.digest);
+            }
+        }
+        Ok(())
     }
 
     fn manifest(&mut self, manifest: Manifest, platform: Option<&Platform>) -> Result<()> {
@@ -234,7 +287,11 @@ impl Walk<'_> {
                 self.problem(
                     &of,
                     "diff-id",
-                    format!("the manifest has {layers} layers, its configuration {ids} diff ids"),
+                    format!(
+                        "the manifest has {}, its configuration {}",
+                        counted(layers, "layer", "layers"),
+                        counted(ids, "diff id", "diff ids")
+                    ),
                 );
             }
             if let Some(told) = platform

@@ -86,7 +86,7 @@ pub fn pack(running: &Running<'_>, see: &dyn Observe) -> Result<Vec<Packed>> {
     let mut packed = Vec::new();
     for plan in &layers {
         let recipe = pack::Layer::new(plan, &tree, running.owner, running.jobs)?;
-        packed.push(Packed { title: plan.title(), diff_id: pack::hash(&recipe, see)?.diff_id });
+        packed.push(Packed { title: plan.shown(), diff_id: pack::hash(&recipe, see)?.diff_id });
     }
     Ok(packed)
 }

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use floe::oci::Digest;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::support::debian::DebianRegistry;
 use crate::support::models::{noise, write};
-use crate::support::program::{Built, Floe, said};
+use crate::support::program::{Built, Floe};
 use crate::support::walk;
 
 /// A model that takes a moment: two files with a layer of their own, several that share one, some
@@ -87,10 +87,15 @@ impl Victim {
         format!("v1-{}", &self.digest["sha256:".len()..][..16])
     }
 
-    fn spawn(&self, to: &str) -> Child {
+    fn command(&self, to: &str) -> Command {
         let mut command = self.floe.command();
         command.arg("build").arg(&self.model).args(["--name", "m", "--base", "scratch", "-o", to]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn spawn(&self, to: &str) -> Child {
+        self.command(to).spawn().unwrap()
     }
 
     /// Starts a build and kills it at the next moment; whether it was killed before it ended. One
@@ -284,26 +289,32 @@ fn names_are_whole_when_floe_is_killed_while_it_gives_them() {
     }
 }
 
-/// Sends a signal in the middle of a build, earlier and earlier until it does not come too late.
+/// Sends a signal when a build says that it begins with a layer; again where that was over too soon.
 fn interrupted(victim: &Victim, to: &str, signal: Signal, times: usize) -> String {
-    for part in [0.4, 0.3, 0.2, 0.1, 0.05] {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    for _ in 0..20 {
         if let Some(archive) = to.strip_prefix("oci-archive:") {
             let _from_a_build_that_ended = fs::remove_file(archive);
         }
-        let child = victim.spawn(to);
+        let mut child = victim.command(to).env("FLOE_LOG", "trace").spawn().unwrap();
         let pid = Pid::from_child(&child);
-        std::thread::sleep(victim.moments.whole.mul_f64(part).max(Duration::from_millis(15)));
+        let mut talk = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        while !said.contains(": begins, ") {
+            assert!(talk.read_line(&mut said).unwrap() > 0, "it ended before it began: {said}");
+        }
         for _ in 0..times {
             // It may have ended meanwhile.
             let _sent = kill_process(pid, signal);
         }
+        talk.read_to_string(&mut said).unwrap();
         let out = child.wait_with_output().unwrap();
         if out.status.success() {
             continue;
         }
-        assert_eq!(out.status.code(), Some(130), "{signal:?} at {part}: {:?} {}", out.status, said(&out));
+        assert_eq!(out.status.code(), Some(130), "{signal:?}: {:?} {said}", out.status);
         assert!(out.stdout.is_empty(), "an answer was printed for a build that was stopped");
-        return String::from_utf8(out.stderr).unwrap();
+        return said;
     }
     panic!("no signal came before the build had ended");
 }

@@ -91,3 +91,28 @@ fn the_library_does_not_know_the_command_line() {
         }
     }
 }
+
+/// Every request goes one way: whatever else spoke to a registry would know nothing of retries, logins and
+/// proxies.
+#[test]
+fn one_transport_makes_every_request() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let (mut makers, mut users) = (Vec::new(), Vec::new());
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let code = || text.lines().map(|l| l.split("//").next().unwrap_or(l));
+        let name = file.strip_prefix(&src).unwrap().display().to_string();
+        if code().any(|l| l.contains("reqwest::") || l.contains("oci_client::")) {
+            users.push(name.clone());
+        }
+        if code().any(|l| l.contains("Client::builder()") || l.contains("TcpStream::connect")) {
+            makers.push(name);
+        }
+    }
+    // The server's tests speak to the server, not to a registry.
+    makers.retain(|m| !m.starts_with("serve/"));
+    assert_eq!(makers, ["store/registry/transport.rs"]);
+    assert!(users.len() > 10 && users.iter().all(|u| u.starts_with("store/registry/")), "{users:?}");
+}

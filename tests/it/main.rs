@@ -13,6 +13,7 @@ mod formats;
 mod golden;
 mod kill;
 mod layering;
+mod limits;
 mod onto;
 mod peers;
 mod pickle;

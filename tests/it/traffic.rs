@@ -221,3 +221,32 @@ fn the_right_to_push_is_asked_for_before_much_is_packed() {
     assert_eq!(first, ["POST uploads", "DELETE uploads"], "{steps:?}");
     assert_eq!(steps.iter().filter(|s| *s == "DELETE uploads").count(), 1);
 }
+
+/// Where no file may have a byte, nothing can be staged on the way to a registry.
+#[test]
+fn nothing_is_staged_on_the_way_to_a_registry() {
+    let p = Place::new();
+    let base = p.add_base("bases/b");
+    let large = p.dir.path().join("model/large.bin");
+    std::fs::File::create(large).unwrap().set_len(40 << 20).unwrap();
+    for compression in ["none", "gzip", "zstd"] {
+        let floe = p.floe.command();
+        let mut command = std::process::Command::new("sh");
+        command
+            .env_clear()
+            .envs(floe.get_envs().filter_map(|(k, v)| Some((k, v?))))
+            .env_remove("FLOE_RUNTIME");
+        command.args(["-c", "ulimit -f 0 && exec \"$@\"", "sh"]).arg(floe.get_program());
+        command.arg("build").arg(p.dir.path().join("model")).args([
+            "--name",
+            "m",
+            "--no-cache",
+            "--base",
+            &base,
+        ]);
+        command.args(["--compression", compression, "-o", &p.to(compression)]);
+        let out = crate::support::program::output(&mut command);
+        assert!(out.status.success(), "{:?} {}", out.status, crate::support::program::said(&out));
+        assert_eq!(p.registry.tags(compression).keys().filter(|t| t.starts_with("v1-")).count(), 1);
+    }
+}

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::debian::DebianRegistry;
 use crate::support::models;
 use crate::support::program::{Built, Floe, output, said};
+use crate::support::registry::{Switch, TestRegistry};
 use crate::support::walk;
 use floe::oci::Digest;
 
@@ -120,8 +121,12 @@ fn what_was_built_is_whole_wherever_it_lies() {
         let (code, report) = verify(&case.floe, &[place]);
         assert_eq!((code, &report["ok"]), (0, &json!(true)), "{place}: {report}");
         assert_eq!(report["digest"], case.built.digest(), "{place}");
-        // Manifest; configuration, two groups of files, the contract.
-        assert_eq!((&report["documents"], &report["blobs"]), (&json!(1), &json!(4)), "{place}");
+        // Manifest; configuration, two groups of files, the contract. Beside them facts and publish record,
+        // each with its content, and the empty configuration that both have.
+        let attached = !place.starts_with("oci");
+        let counts = if attached { [2, 3, 7] } else { [0, 1, 4] };
+        let found = ["referrers", "documents", "blobs"].map(|key| report[key].as_u64().unwrap());
+        assert_eq!(found, counts, "{place}: {report}");
         assert_eq!(report["notes"], json!([]), "{place}");
     }
 }
@@ -235,6 +240,191 @@ fn claims_that_are_not_true_are_told() {
     );
     assert_eq!(out.status.code(), Some(5), "{}", said(&out));
     assert!(said(&out).contains("which is another content"), "{}", said(&out));
+}
+
+/// The tar of the contract's layer, with another file in place of one of the two.
+fn with_other(tar: &[u8], name: &str, other: Option<&[u8]>) -> Vec<u8> {
+    let mut out = tar::Builder::new(Vec::new());
+    for entry in tar::Archive::new(tar).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
+        let mut header = entry.header().clone();
+        if entry.path_bytes().ends_with(name.as_bytes()) {
+            let Some(other) = other else { continue };
+            content = other.to_vec();
+            header.set_size(content.len() as u64);
+            header.set_cksum();
+        }
+        out.append(&header, &content[..]).unwrap();
+    }
+    out.into_inner().unwrap()
+}
+
+#[test]
+fn both_encodings_of_the_contract_are_held_against_each_other() {
+    use floe::model::contract::protobin::{self, Generation};
+    let case = Case::new(&["--compression", "none"]);
+    let at = case.built.layers("digest").len() - 1;
+    let whole = fs::read(case.blob(case.built.layers("digest")[at])).unwrap();
+    let shown =
+        output(case.floe.command().args(["inspect", "--json", &format!("oci:{}", case.layout.display())]));
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let shown = shown["contract"]["signatures"].clone();
+    let mut signatures: Vec<floe::model::contract::Signature> = serde_json::from_value(shown).unwrap();
+    let contract = |report: &Value| -> Vec<String> {
+        let all = report["problems"].as_array().unwrap().iter().filter(|p| p["code"] == "contract");
+        all.map(|p| p["message"].as_str().unwrap().to_owned()).collect()
+    };
+    // The same contract in either generation is the same contract.
+    for generation in [Generation::Two, Generation::Three] {
+        let same = protobin::write(&signatures[0], generation, "churn").unwrap();
+        case.layer(at, &with_other(&whole, "contract.protobin", Some(&same)));
+        assert_eq!(contract(&case.verify().1), [""; 0], "{generation:?}");
+    }
+    case.layer(at, &with_other(&whole, "contract.protobin", None));
+    assert_eq!(contract(&case.verify().1), [""; 0], "a runtime need not have it");
+    // Another contract, no contract, and one that stands alone.
+    signatures[0].inputs[0].shape = Some(vec![Some(1), Some(2), Some(3)]);
+    let other = protobin::write(&signatures[0], Generation::Three, "").unwrap();
+    for (file, content, told) in [
+        (
+            "contract.protobin",
+            Some(&other[..]),
+            "`contract.protobin` has another contract than `contract.json`",
+        ),
+        ("contract.protobin", Some(b"nonsense"), "`contract.protobin` cannot be read"),
+        ("contract.json", None, "has a `contract.protobin`, and no `contract.json`"),
+    ] {
+        case.layer(at, &with_other(&whole, file, content));
+        let (code, report) = case.verify();
+        assert_eq!(code, 5, "{report}");
+        assert!(contract(&report).iter().any(|m| m.contains(told)), "{told}: {report}");
+    }
+}
+
+/// A place with an image to which two artifacts are attached, the second to the first.
+struct Attached {
+    case: Case,
+    reference: String,
+    /// Manifests of the two, and the blob that is the first one's content.
+    digests: [String; 3],
+}
+
+impl Attached {
+    fn to(reference: &str) -> Self {
+        let case = Case::new(&[]);
+        let model = case.dir.path().join("model");
+        case.floe.build(&model, &["--name", "churn", "--no-record", "-o", reference]);
+        let attach = |to: &str, text: &str| -> String {
+            let file = case.dir.path().join("report.json");
+            fs::write(&file, text).unwrap();
+            let file = file.display().to_string();
+            let words = ["attach", to, &file, "--artifact-type", "example/report", "--json"];
+            let out = output(case.floe.command().args(words));
+            assert!(out.status.success(), "{}", said(&out));
+            let told: Value = serde_json::from_slice(&out.stdout).unwrap();
+            told["digest"].as_str().unwrap().to_owned()
+        };
+        let first = attach(reference, "{\"a\":1}");
+        let second = attach(&format!("{reference}@{first}"), "{\"of\":\"the first\"}");
+        let content = Digest::of(b"{\"a\":1}").to_string();
+        Self { digests: [first, second, content], reference: reference.to_owned(), case }
+    }
+
+    fn verify(&self) -> (i32, Value) {
+        verify(&self.case.floe, &[&self.reference])
+    }
+
+    /// Facts, the report, and the report on the report.
+    fn whole(&self) {
+        let (code, report) = self.verify();
+        assert_eq!((code, &report["referrers"]), (0, &json!(3)), "{report}");
+        assert_eq!(report["notes"], json!([]), "{report}");
+    }
+
+    fn names(&self, digest: &str) {
+        let (code, report) = self.verify();
+        assert_eq!(code, 5, "{report}");
+        let subjects: Vec<&str> =
+            report["problems"].as_array().unwrap().iter().map(|p| p["subject"].as_str().unwrap()).collect();
+        assert_eq!(subjects, [digest], "{report}");
+        let out = output(self.case.floe.command().args(["verify", &self.reference]));
+        assert!(said(&out).contains(digest) && out.status.code() == Some(5), "{}", said(&out));
+    }
+}
+
+#[test]
+fn what_is_attached_is_read_again_and_named_when_it_is_broken() {
+    for api in [None, Some(Switch::Referrers { page: 1 })] {
+        let registry = TestRegistry::start();
+        api.into_iter().for_each(|switch| registry.set(switch));
+        let attached = Attached::to(&format!("docker://{}/team/churn", registry.addr()));
+        attached.whole();
+        for digest in &attached.digests {
+            registry.damage("team/churn", digest);
+            attached.names(digest);
+            // Flipped once more it is whole again.
+            registry.damage("team/churn", digest);
+        }
+        attached.whole();
+        let content = attached.digests[2].parse().unwrap();
+        registry.lose_blob("team/churn", &content);
+        attached.names(&attached.digests[2]);
+    }
+}
+
+#[test]
+fn what_is_attached_in_a_real_registry_and_in_the_local_store_is_read_again() {
+    let registry = DebianRegistry::start();
+    Attached::to(&format!("docker://{}/team/churn", registry.host())).whole();
+    let attached = Attached::to("churn");
+    attached.whole();
+    for digest in &attached.digests {
+        let path = attached.case.floe.store().join("blobs").join(digest.replace(':', "/"));
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, b"short").unwrap();
+        attached.names(digest);
+        fs::remove_file(&path).unwrap();
+        attached.names(digest);
+        fs::write(&path, bytes).unwrap();
+    }
+    attached.whole();
+}
+
+#[test]
+fn a_list_of_what_is_attached_is_held_against_what_it_names() {
+    let registry = TestRegistry::start();
+    let attached = Attached::to(&format!("docker://{}/team/churn", registry.addr()));
+    let tag = format!("sha256-{}", attached.case.built.digest().trim_start_matches("sha256:"));
+    // The report on the report is listed for the image.
+    let size = |digest: &str| registry.manifest("team/churn", digest).unwrap().len();
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let entry =
+        |d: &str| json!({"mediaType": kind, "digest": d, "size": size(d), "artifactType": "example/report"});
+    let list = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [entry(&attached.digests[1])],
+    });
+    registry.add_tag(
+        "team/churn",
+        &tag,
+        "application/vnd.oci.image.index.v1+json",
+        list.to_string().as_bytes(),
+    );
+    let (code, report) = attached.verify();
+    assert_eq!((code, codes(&report)), (5, vec!["referrer"]), "{report}");
+    assert_eq!(report["problems"][0]["subject"], attached.digests[1].as_str());
+    // What is no list is somebody else's, and no fault of the image.
+    registry.add_tag(
+        "team/churn",
+        &tag,
+        kind,
+        &registry.manifest("team/churn", &attached.digests[0]).unwrap(),
+    );
+    let (code, report) = attached.verify();
+    assert_eq!(code, 0, "{report}");
+    assert!(report["notes"][0].as_str().unwrap().contains("is not a list of referrers"), "{report}");
 }
 
 /// A tar with entries of any kind and path, which no writer of tars would make.

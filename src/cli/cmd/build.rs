@@ -1,7 +1,6 @@
 //! `floe build`.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -9,6 +8,8 @@ use serde_json::{Value, json};
 
 use crate::cli::args::BuildArgs;
 use crate::cli::context::{Context, rfc3339};
+use crate::cli::job::Job;
+use crate::cli::note::Note;
 use crate::cli::{output, usage};
 use floe::build::{self, Built, Choice, Foundation, Input, Mode, Options, Platforms, Surroundings};
 use floe::error::{At, show_bytes};
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<()> {
     // Where the result cannot be noted down, nothing is published.
     let digestfile = args.digestfile.as_deref().map(Note::new).transpose()?;
     let metadata_file = args.metadata_file.as_deref().map(Note::new).transpose()?;
+    let job = Job::open(args.github, args.tekton.as_deref(), &args.output)?;
     let built = build::build(&options, &Surroundings { stores: &stores, see: context.see() })?;
     context.finish();
 
@@ -44,6 +46,7 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<()> {
             .map_err(|e| Error::new(Kind::Bug, "the result cannot be written as JSON").because(e))?;
         file.write(&text)?;
     }
+    job.hand_on(&built)?;
     if args.json {
         return output::json(&document);
     }
@@ -52,34 +55,6 @@ pub(crate) fn run(args: &BuildArgs, context: &Context) -> Result<()> {
     }
     let lines: Vec<String> = built.iter().flat_map(|b| lines(b, &args.print)).collect();
     output::answer(&lines.join("\n"))
-}
-
-/// A file that will say what was built. It is opened before anything is done, and has its name only
-/// once it is whole.
-struct Note<'a> {
-    path: &'a Path,
-    /// `None` for what cannot be replaced: a pipe, a device, standard output.
-    temp: Option<tempfile::NamedTempFile>,
-}
-
-impl<'a> Note<'a> {
-    fn new(path: &'a Path) -> Result<Self> {
-        let special = path == Path::new("-") || path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
-        let temp = if special { None } else { Some(floe::fs::temp_beside(path)?) };
-        Ok(Self { path, temp })
-    }
-
-    fn write(self, bytes: &[u8]) -> Result<()> {
-        match self.temp {
-            Some(mut temp) => {
-                temp.write_all(bytes).at("write", self.path)?;
-                temp.persist(self.path).map_err(|e| e.error).at("rename into place", self.path)?;
-                Ok(())
-            }
-            None if self.path == Path::new("-") => output::answer(&String::from_utf8_lossy(bytes)),
-            None => std::fs::write(self.path, bytes).at("write", self.path),
-        }
-    }
 }
 
 /// The base that was typed, with the host that registries.conf has for a name without one. A base
@@ -216,14 +191,20 @@ fn options(args: &BuildArgs, context: &Context) -> Result<Options> {
         deny_findings: args.deny.iter().any(|d| d == "findings"),
         aliases: aliases(&args.alias)?,
         number_tag: args.number_tag,
-        record: if args.no_record { None } else { Some(context.circumstances()?) },
+        record: if args.no_record { None } else { Some(context.circumstances(&args.path)?) },
         created: epoch.map_or(DEFAULT_CREATED.to_owned(), rfc3339),
         newest: epoch.unwrap_or(MTIME),
         jobs,
         cache: context.cache(),
         programs: programs(&args.floe_binary)?,
         own_program: std::env::current_exe().ok().filter(|_| cfg!(target_os = "linux")),
-        notes: args.digestfile.iter().chain(&args.metadata_file).cloned().collect(),
+        notes: args
+            .digestfile
+            .iter()
+            .chain(&args.metadata_file)
+            .cloned()
+            .chain(Job::files(args.tekton.as_deref()))
+            .collect(),
         mode: match args.dry_run.as_deref() {
             None => Mode::Publish,
             Some("full") => Mode::Hash,

@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::{output, usage};
 use floe::copy::inventory::{Inventory, MAX_INVENTORY};
 use floe::copy::{self, Copied, Request, Surroundings};
-use floe::error::{At, show_bytes};
+use floe::error::{At, counted, show_bytes};
 use floe::fs;
 use floe::store::open::Stores;
 use floe::{Kind, Result};
@@ -68,18 +68,19 @@ fn told(c: &Copied, dry_run: bool) -> Option<String> {
         return dry_run.then(|| format!("{source}: is there, under that name"));
     }
     let mut parts = Vec::new();
-    let mut part = |n: usize, what: &str| {
+    let mut part = |n: usize, one: &str, several: &str| {
         if n > 0 {
-            parts.push(format!("{n} {what}"));
+            parts.push(counted(n, one, several));
         }
     };
+    let mut blobs = |n: usize, what: &str| part(n, &format!("blob {what}"), &format!("blobs {what}"));
     let written = if dry_run { "to be written" } else { "written" };
-    part(c.blobs.written, &format!("{written} ({})", output::size(c.blobs.bytes)));
-    part(c.blobs.mounted, "linked");
-    part(c.blobs.present, "there before");
-    part(c.left_out, &format!("left out ({})", output::size(c.left_out_bytes)));
-    part(c.attached, "artifacts attached");
-    Some(format!("{source}: blobs {}", parts.join(", ")))
+    blobs(c.blobs.written, &format!("{written} ({})", output::size(c.blobs.bytes)));
+    blobs(c.blobs.mounted, "linked");
+    blobs(c.blobs.present, "there before");
+    blobs(c.left_out, &format!("left out ({})", output::size(c.left_out_bytes)));
+    part(c.attached, "artifact attached", "artifacts attached");
+    Some(format!("{source}: {}", parts.join(", ")))
 }
 
 /// The references in a file: one a line, without comments and empty lines.

@@ -64,7 +64,7 @@ fn text(i: &Inspection, attached: &[Attached]) -> String {
     let base = match (&i.base.name, &i.base.digest) {
         (Some(name), Some(digest)) => format!("{name}@{digest}"),
         (None, Some(digest)) => digest.clone(),
-        _ if i.base.layers > 0 => format!("{} layers", i.base.layers),
+        _ if i.base.layers > 0 => floe::error::counted(i.base.layers, "layer", "layers"),
         _ => "scratch".to_owned(),
     };
     row("base", base);

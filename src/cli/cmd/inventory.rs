@@ -6,6 +6,7 @@ use crate::cli::args::InventoryArgs;
 use crate::cli::context::Context;
 use crate::cli::output;
 use floe::copy::inventory::Inventory;
+use floe::error::counted;
 use floe::{Error, Kind, Result, fs};
 
 pub(crate) fn run(args: &InventoryArgs, context: &Context) -> Result<()> {
@@ -21,7 +22,11 @@ pub(crate) fn run(args: &InventoryArgs, context: &Context) -> Result<()> {
             text.push(b'\n');
             fs::write_atomic(file, &text, false)?;
             let (images, bytes) = inventory.total();
-            context.fact(&format!("{images} images, {} of blobs", output::size(bytes)));
+            context.fact(&format!(
+                "{}, {} of blobs",
+                counted(images, "image", "images"),
+                output::size(bytes)
+            ));
             Ok(())
         }
     }

@@ -4,12 +4,12 @@ use std::io::{IsTerminal, Read};
 
 use crate::cli::args::LoginArgs;
 use crate::cli::context::{self, Context};
-use crate::cli::{network, prompt, usage};
+use crate::cli::{prompt, usage};
 use floe::error::{At, show_bytes};
 use floe::event::warn;
 use floe::fs::show;
 use floe::oci::Reference;
-use floe::store::registry::{Client, Credentials, Keeper, Kept, Login, Registry, Settings};
+use floe::store::registry::{Client, Credentials, Kept, Login, Registry, Settings};
 use floe::{Kind, Result};
 
 /// The longest password that is read from standard input.
@@ -68,7 +68,7 @@ pub(crate) fn place(text: &str) -> Result<Place> {
 
 pub(crate) fn run(args: &LoginArgs, context: &Context) -> Result<()> {
     let place = place(&args.host)?;
-    let keeper = Keeper::new(context.network().login_file()?, network::programs());
+    let keeper = context.network().keeper()?;
     let user = match &args.username {
         Some(user) => user.clone(),
         None if args.password_stdin || !std::io::stdin().is_terminal() => {

@@ -3,7 +3,7 @@
 use crate::cli::args::LogoutArgs;
 use crate::cli::cmd::login::place;
 use crate::cli::context::Context;
-use crate::cli::{network, usage};
+use crate::cli::usage;
 use floe::Result;
 use floe::error::show_bytes;
 use floe::event::warn;
@@ -11,8 +11,8 @@ use floe::fs::show;
 use floe::store::registry::{Keeper, Kept};
 
 pub(crate) fn run(args: &LogoutArgs, context: &Context) -> Result<()> {
-    let file = context.network().login_file()?;
-    let keeper = Keeper::new(&file, network::programs());
+    let keeper = context.network().keeper()?;
+    let file = keeper.path().to_owned();
     let Some(host) = &args.host else {
         if !args.all {
             return Err(usage("no registry is named", "write `floe logout HOST`, or `--all` for every one"));

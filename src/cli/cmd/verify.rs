@@ -6,7 +6,7 @@ use crate::cli::args::VerifyArgs;
 use crate::cli::cmd::build::{jobs, owner};
 use crate::cli::context::Context;
 use crate::cli::{find, output, usage};
-use floe::error::show_bytes;
+use floe::error::{counted, show_bytes};
 use floe::oci::document::{Config, Index, MAX_CONFIG, Manifest};
 use floe::oci::{Descriptor, DiffId, Platform, media_type};
 use floe::plan::Owner;
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<()> {
     if wrong == 0 {
         return Ok(());
     }
-    let things = if wrong == 1 { "one thing is".to_owned() } else { format!("{wrong} things are") };
+    let things = counted(wrong, "thing is", "things are");
     Err(Error::new(Kind::Integrity, format!("{things} wrong with `{}`", show_bytes(reference.as_bytes())))
         .hint("do not use it; copy it again from where it is whole, or build it again"))
 }
@@ -51,9 +51,15 @@ fn text(report: &Report) -> String {
         out.extend([format!("note  {note}\n")]);
     }
     if report.is_clean() {
-        let Report { digest, documents, blobs, bytes, .. } = report;
+        let Report { digest, documents, referrers, blobs, bytes, .. } = report;
+        let attached = match referrers {
+            0 => String::new(),
+            n => format!(" ({} among them)", counted(*n, "attached artifact", "attached artifacts")),
+        };
         out.extend([format!(
-            "ok  {digest}  {documents} documents, {blobs} blobs, {}\n",
+            "ok  {digest}  {}{attached}, {}, {}\n",
+            counted(*documents, "document", "documents"),
+            counted(*blobs, "blob", "blobs"),
             output::size(*bytes)
         )]);
         return out;
@@ -113,7 +119,8 @@ fn files(args: &VerifyArgs, context: &Context) -> Result<()> {
 
 fn answer(packed: &[Packed], wrong: &[String]) -> String {
     if wrong.is_empty() {
-        return format!("ok  {} layers are as they were published\n", packed.len());
+        let layers = counted(packed.len(), "layer is as it was", "layers are as they were");
+        return format!("ok  {layers} published\n");
     }
     wrong.iter().map(|w| format!("bad  {}\n", show_bytes(w.as_bytes()))).collect()
 }

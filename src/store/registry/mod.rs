@@ -67,7 +67,7 @@ use crate::event::Observe;
 use crate::oci::{Descriptor, Digest, Reference};
 
 pub use self::certificates::{Certificates, Shown};
-pub use self::credentials::{Credentials, Keeper, Kept, Login, Secret};
+pub use self::credentials::{AUTH_FILES, Credentials, Keeper, Kept, Login, Secret};
 pub use self::habits::Way;
 pub use self::mirror::Mirrored;
 pub use self::proxy::Proxies;
@@ -185,8 +185,9 @@ impl Source for Registry {
 }
 
 impl Sink for Registry {
-    fn preflight(&self, blobs: &[Expected], see: &dyn Observe) -> Result<()> {
-        preflight::check(self, blobs, see)
+    fn preflight(&self, expected: &Expected, see: &dyn Observe) -> Result<()> {
+        expected.check(see)?;
+        preflight::check(self, &expected.blobs, see)
     }
 
     fn presence(&self, descriptor: &Descriptor) -> Result<Presence> {
@@ -202,6 +203,9 @@ impl Sink for Registry {
     }
 
     fn put_document(&self, document: &Document) -> Result<()> {
+        if document.bytes.len() > crate::oci::document::MAX_MANIFEST {
+            return Err(names::too_large_to_send(self, document));
+        }
         // The registry would refuse it too, but as one of its own errors.
         crate::oci::document::check(&document.bytes, &document.descriptor, "the document to be stored")?;
         names::put_document(self, document)

@@ -121,6 +121,19 @@ pub(super) fn too_large(registry: &Registry, name: &str) -> Error {
     )
 }
 
+/// The error for a manifest that no registry has to take (distribution-spec, "Pushing Manifests").
+pub(super) fn too_large_to_send(registry: &Registry, document: &Document) -> Error {
+    let Descriptor { digest, size, .. } = &document.descriptor;
+    Error::new(
+        Kind::Model,
+        format!(
+            "the manifest {digest} for `{}` has {size} bytes, and registries take {MAX_MANIFEST} at most",
+            registry.place()
+        ),
+    )
+    .hint("shorten its annotations; a list of what is attached gets shorter when old artifacts are removed")
+}
+
 /// Stores a document by its digest.
 pub(super) fn put_document(registry: &Registry, document: &Document) -> Result<()> {
     put(registry, document).map(|_| ())

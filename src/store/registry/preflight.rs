@@ -14,9 +14,10 @@ use super::Registry;
 use super::auth::Scope;
 use super::call::Target;
 use super::error::MAX_ERROR_BODY;
+use super::upload;
 use crate::error::{Error, Kind, Result, show_bytes};
 use crate::event::{Observe, warn};
-use crate::store::Expected;
+use crate::store::{ExpectedBlob, Presence};
 
 /// From so many bytes on a registry is asked beforehand; less is quickly sent.
 const ASK_FROM: u64 = 64 << 20;
@@ -52,19 +53,33 @@ fn limits(host: &str) -> Option<Limits> {
 }
 
 /// Refuses what the registry is known not to take, and asks whether floe may write.
-pub(super) fn check(registry: &Registry, blobs: &[Expected], see: &dyn Observe) -> Result<()> {
+pub(super) fn check(registry: &Registry, blobs: &[ExpectedBlob], see: &dyn Observe) -> Result<()> {
     if let Some(limits) = limits(&registry.host.name) {
+        let there = |blob: &ExpectedBlob| match &blob.descriptor {
+            Some(descriptor) => Ok(upload::presence(registry, descriptor)? == Presence::Present),
+            None => Ok(false),
+        };
         for blob in blobs {
-            sized(&registry.host.name, &limits, blob, see)?;
+            sized(&registry.host.name, &limits, blob, &there, see)?;
         }
     }
     let total = blobs.iter().fold(0u64, |sum, b| sum.saturating_add(b.size));
     if total >= ASK_FROM { ask(registry) } else { Ok(()) }
 }
 
-fn sized(host: &str, limits: &Limits, blob: &Expected, see: &dyn Observe) -> Result<()> {
+/// Whether one layer is small enough. One that is `there` already is, whatever the table says.
+fn sized(
+    host: &str,
+    limits: &Limits,
+    blob: &ExpectedBlob,
+    there: &dyn Fn(&ExpectedBlob) -> Result<bool>,
+    see: &dyn Observe,
+) -> Result<()> {
     let title = show_bytes(blob.title.as_bytes());
     if blob.exact && blob.size > limits.layer {
+        if there(blob)? {
+            return Ok(());
+        }
         return Err(Error::new(
             Kind::Denied,
             format!(
@@ -80,7 +95,7 @@ fn sized(host: &str, limits: &Limits, blob: &Expected, see: &dyn Observe) -> Res
     if let Some(seconds) = limits.seconds {
         let needed = blob.size / seconds / MB;
         // Below that nearly every line is quick enough.
-        if needed >= 5 {
+        if needed >= 5 && !there(blob)? {
             warn(
                 see,
                 format!(
@@ -120,8 +135,12 @@ mod tests {
     use crate::event::{Event, Quiet};
     use std::sync::Mutex;
 
-    fn blob(size: u64, exact: bool) -> Expected {
-        Expected { title: "weights big.bin".into(), size, exact }
+    fn blob(size: u64, exact: bool) -> ExpectedBlob {
+        ExpectedBlob { title: "weights big.bin".into(), size, exact, descriptor: None }
+    }
+
+    fn size_of(host: &str, limits: &Limits, blob: &ExpectedBlob) -> Result<()> {
+        sized(host, limits, blob, &|_| Ok(false), &Quiet)
     }
 
     #[test]
@@ -133,8 +152,8 @@ mod tests {
             ("1.dkr.ecr.cn-north-1.amazonaws.com.cn", 52_000 << 20),
         ] {
             let limits = limits(host).unwrap();
-            assert!(sized(host, &limits, &blob(most, true), &Quiet).is_ok(), "{host}");
-            let e = sized(host, &limits, &blob(most + 1, true), &Quiet).unwrap_err();
+            assert!(size_of(host, &limits, &blob(most, true)).is_ok(), "{host}");
+            let e = size_of(host, &limits, &blob(most + 1, true)).unwrap_err();
             assert_eq!(e.kind(), Kind::Denied, "{host}");
             assert!(
                 e.message().contains("weights big.bin") && e.message().contains(&most.to_string()),
@@ -142,7 +161,9 @@ mod tests {
             );
             assert!(e.hint_text().unwrap().contains("shard"), "{host}");
             // What is compressed on the way may come out smaller.
-            assert!(sized(host, &limits, &blob(most + 1, false), &Quiet).is_ok(), "{host}");
+            assert!(size_of(host, &limits, &blob(most + 1, false)).is_ok(), "{host}");
+            // Where it is already, nobody has to take it.
+            assert!(sized(host, &limits, &blob(most + 1, true), &|_| Ok(true), &Quiet).is_ok(), "{host}");
         }
         for host in ["registry.example", "ghcr.io.example", "dkr.ecr.example"] {
             assert!(limits(host).is_none(), "{host}");
@@ -162,9 +183,10 @@ mod tests {
         }
         let see = Record::default();
         let ghcr = limits("ghcr.io").unwrap();
-        sized("ghcr.io", &ghcr, &blob(1_000_000_000, true), &see).unwrap();
+        let there = |_: &ExpectedBlob| Ok(false);
+        sized("ghcr.io", &ghcr, &blob(1_000_000_000, true), &there, &see).unwrap();
         assert!(see.0.lock().unwrap().is_empty());
-        sized("ghcr.io", &ghcr, &blob(9_000_000_000, true), &see).unwrap();
+        sized("ghcr.io", &ghcr, &blob(9_000_000_000, true), &there, &see).unwrap();
         assert!(see.0.lock().unwrap()[0].contains("15 MB/s"), "{:?}", see.0);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The rules are curl's where tools agree, Go's where they do not: a name without a dot in front
 //! stands for its subdomains too, ports and networks count, this machine is never reached by a
-//! proxy. Not here: variables of the environment, which the caller reads.
+//! proxy. Proxies speak HTTP, or SOCKS 5: with `socks5` names are looked up here, with `socks5h` by the
+//! proxy, as curl has it. Not here: variables of the environment, which the caller reads.
 //!
 //! Invariant: a proxy's user and password are never shown, and go to the proxy alone.
 
@@ -17,6 +18,9 @@ use reqwest::Url;
 use super::credentials::Secret;
 use super::transport::is_loopback;
 use crate::error::{Error, Kind, Result, show_bytes};
+
+/// Where SOCKS is spoken unless somebody says (RFC 1928).
+const SOCKS_PORT: u16 = 1080;
 
 /// Which proxies there are, and for whom they are not.
 #[derive(Clone, Default)]
@@ -83,7 +87,8 @@ impl Proxies {
         let Some(Proxy::Unusable(why)) = self.choose(url) else { return Ok(()) };
         let host = show_bytes(url.host_str().unwrap_or("?").as_bytes());
         Err(Error::new(Kind::Usage, format!("cannot reach `{host}`: the proxy for it {why}")).hint(
-            "floe uses proxies of HTTP: HTTPS_PROXY=http://HOST:PORT; NO_PROXY names those that need none",
+            "floe uses proxies of HTTP and of SOCKS 5: HTTPS_PROXY=http://HOST:PORT, or socks5h://HOST:PORT; NO_PROXY names \
+             those that need none",
         ))
     }
 
@@ -119,7 +124,7 @@ impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |proxy: &Option<Proxy>| match proxy {
             Some(Proxy::Url(url)) => {
-                let port = url.port_or_known_default().unwrap_or(0);
+                let port = url.port_or_known_default().unwrap_or(SOCKS_PORT);
                 Some(format!("{}://{}:{port}", url.scheme(), url.host_str().unwrap_or("?")))
             }
             Some(Proxy::Unusable(why)) => Some(why.clone()),
@@ -140,7 +145,7 @@ impl Proxy {
         // No part of it is quoted: what is wrong with it may be the password's place.
         let Ok(url) = Url::parse(&full) else { return Self::Unusable("is not a URL".to_owned()) };
         match url.scheme() {
-            "http" | "https" if url.has_host() => Self::Url(url),
+            "http" | "https" | "socks5" | "socks5h" if url.has_host() => Self::Url(url),
             scheme => {
                 Self::Unusable(format!("speaks `{}`, which floe does not", show_bytes(scheme.as_bytes())))
             }
@@ -231,6 +236,18 @@ mod tests {
     }
 
     #[test]
+    fn c38_socks_is_spoken_with_names_looked_up_here_or_there() {
+        for url in ["socks5://ann:s3cret@x", "socks5h://ann:s3cret@x:1081"] {
+            let p = Proxies::new(None, Some(url), "direct.example");
+            assert_eq!(of(&p, "https://r.example/v2/").as_deref(), Some(url));
+            assert_eq!(of(&p, "https://direct.example/"), None);
+            assert!(p.secrets().iter().any(|s| s.reveal() == "s3cret"));
+            let shown = format!("{p:?}");
+            assert!(shown.contains("x:108") && !shown.contains("s3cret"), "{shown}");
+        }
+    }
+
+    #[test]
     fn c38_this_machine_is_never_reached_by_a_proxy() {
         let p = Proxies::new(Some("http://x:1"), Some("http://x:1"), "");
         for url in ["http://127.0.0.1:5000/", "http://localhost:5000/", "https://[::1]:5000/"] {
@@ -272,7 +289,7 @@ mod tests {
 
     #[test]
     fn c38_a_proxys_password_is_not_shown() {
-        let p = Proxies::new(Some("http://ann:s3%40cret@x:1"), Some("socks5://ann:s3cret@x:1"), "");
+        let p = Proxies::new(Some("http://ann:s3%40cret@x:1"), Some("socks4://ann:s3cret@x:1"), "");
         let shown = format!("{p:?}");
         assert!(shown.contains("http://x:1") && !shown.contains("ann") && !shown.contains("cret"), "{shown}");
         let secrets: Vec<String> = p.secrets().iter().map(|s| s.reveal().to_owned()).collect();
@@ -280,7 +297,7 @@ mod tests {
         let e = p.check(&Url::parse("https://r.example/").unwrap()).unwrap_err();
         assert_eq!(
             e.to_string(),
-            "cannot reach `r.example`: the proxy for it speaks `socks5`, which floe does not"
+            "cannot reach `r.example`: the proxy for it speaks `socks4`, which floe does not"
         );
         assert!(p.check(&Url::parse("http://r.example/").unwrap()).is_ok());
         assert!(p.check(&Url::parse("https://localhost/").unwrap()).is_ok());

@@ -10,6 +10,7 @@ use crate::support::registry::{Switch, TestRegistry};
 
 mod certificates;
 mod helpers;
+mod ipv6;
 mod login;
 mod proxies;
 mod registries;

@@ -84,7 +84,58 @@ fn c38_a_proxys_login_is_for_the_proxy_alone() {
         b.place.exit_code(b.place.command(&line).env("HTTPS_PROXY", with("pat:wrong-secret@")));
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("hint: the proxy wants a login"), "{said}");
-    let (code, said) = b.place.exit_code(b.build().env("ALL_PROXY", "socks5://pat:s3cret@127.0.0.1:9"));
+    let (code, said) = b.place.exit_code(b.build().env("ALL_PROXY", "socks4://pat:s3cret@127.0.0.1:9"));
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("speaks `socks5`, which floe does not"), "{said}");
+    assert!(said.contains("speaks `socks4`, which floe does not"), "{said}");
+    assert!(said.contains("socks5h://HOST:PORT"), "{said}");
+}
+
+#[test]
+fn c38_socks_proxies_get_names_or_addresses_and_their_own_login() {
+    let with = |login: Option<&'static str>| {
+        let place = Place::with(TestRegistry::start().with(Switch::RelativeLocation));
+        let proxy = TestProxy::socks(place.registry.addr(), login);
+        (place, proxy)
+    };
+    // A name that no resolver knows is looked up by the proxy.
+    let (place, proxy) = with(None);
+    let line = format!("build model --name m -o docker://{NAME}/team/m --insecure {NAME}");
+    place.publishes(place.command(&line).env("ALL_PROXY", format!("socks5h://{}", proxy.addr())));
+    let log = proxy.log();
+    assert!(log.contains(&format!("SOCKS {NAME}:80")), "{log:?}");
+    assert!(!place.registry.tags("team/m").is_empty());
+    let (code, said) =
+        place.exit_code(place.command(&line).env("ALL_PROXY", format!("socks5://{}", proxy.addr())));
+    assert_eq!(code, Some(4), "here nobody knows that name: {said}");
+
+    // With a login, which goes to the proxy alone; an address needs no resolver.
+    let (place, proxy) = with(Some("pat:s3cret@proxy"));
+    let line = "build model --name m -o docker://192.0.2.7:5000/team/m --insecure 192.0.2.7:5000";
+    let url = |userinfo: &str| format!("socks5://{userinfo}{}", proxy.addr());
+    place.publishes(place.command(line).env("all_proxy", url("pat:s3cret%40proxy@")));
+    assert!(proxy.log().contains(&"SOCKS 192.0.2.7:5000".to_owned()), "{:?}", proxy.log());
+    for entry in place.registry.log() {
+        let sent = format!("{:?}", entry.headers);
+        assert!(entry.authorization.is_none() && !sent.contains("s3cret"), "{entry:?}");
+    }
+    let before = place.registry.log().len();
+    for userinfo in ["", "pat:wrong-secret@"] {
+        let (code, said) = place.exit_code(place.command(line).arg("-vv").env("ALL_PROXY", url(userinfo)));
+        assert_eq!(code, Some(4), "{said}");
+        assert!(!said.contains("wrong-secret"), "{said}");
+    }
+    assert_eq!(place.registry.log().len(), before, "somebody came through");
+    // NO_PROXY counts for these too, and this machine needs none.
+    let asked = proxy.log().len();
+    let (code, _) = place.exit_code(
+        place
+            .command(line)
+            .args(["--stall", "1"])
+            .env("ALL_PROXY", url("pat:s3cret%40proxy@"))
+            .env("NO_PROXY", "192.0.2.0/24")
+            .env("FLOE_RETRIES", "0"),
+    );
+    assert_eq!(code, Some(4));
+    place.publishes(place.build().args(["--label", "a=b"]).env("ALL_PROXY", "socks5h://127.0.0.1:1"));
+    assert_eq!(proxy.log().len(), asked);
 }

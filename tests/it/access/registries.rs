@@ -123,6 +123,67 @@ fn c27_short_names_of_bases_have_aliases() {
 }
 
 #[test]
+fn c27_no_mode_of_short_names_lets_the_first_that_answers_decide() {
+    let p = Place::new();
+    add_base(&p.registry, "bases/b");
+    for mode in ["enforcing", "permissive", "disabled"] {
+        // One registry to look in is no choice.
+        let at = format!("short-name-mode = \"{mode}\"\nunqualified-search-registries = ");
+        p.conf(&format!("{at}[\"HOST/bases\"]\n"));
+        p.publishes(p.onto("b:1").args(["--label", &format!("mode={mode}")]));
+        p.conf(&format!("{at}[\"HOST/bases\", \"HOST/other\"]\n"));
+        let (code, said) = p.exit_code(&mut p.onto("b:1"));
+        assert_eq!(code, Some(2), "{mode}: {said}");
+        assert!(said.contains("write which is meant, whatever `short-name-mode` says: `"), "{said}");
+    }
+    p.conf("short-name-mode = \"strict\"\n");
+    let (code, said) = p.exit_code(&mut p.onto("b:1"));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("`short-name-mode` cannot be `strict`"), "{said}");
+}
+
+#[test]
+fn c27_credential_helpers_of_the_file_are_asked_in_their_order() {
+    let p = Place::closed();
+    p.program(
+        "docker-credential-conf",
+        "d=$(dirname \"$0\")\ncase $1 in store) cat >\"$d/kept\";; erase) rm -f \"$d/kept\";; get)\n\
+         read host; echo \"$host\" >>\"$d/log\"\n\
+         test -e \"$d/kept\" || { echo 'credentials not found in native keychain'; exit 1; }; cat \"$d/kept\";; esac",
+    );
+    let build = |more: &[&str]| {
+        let mut command = p.build();
+        command.args(["--registries-conf", "registries.conf"]).args(more);
+        command.env("SECRETS_OF_THE_TEST", PASSWORD);
+        command
+    };
+    p.conf("credential-helpers = [\"conf\"]\n");
+    // The file is not asked where it is not named among them.
+    p.write("home/.docker/config.json", auth(p.registry.addr()));
+    let (code, _) = p.exit_code(&mut build(&[]));
+    assert_eq!(code, Some(8));
+    assert_eq!(std::fs::read_to_string(p.path("bin/log")).unwrap(), format!("{}\n", p.registry.addr()));
+    p.conf("credential-helpers = [\"conf\", \"containers-auth.json\"]\n");
+    p.publishes(&mut build(&[]));
+    // One that was named by hand counts before all of them.
+    p.conf("credential-helpers = [\"conf\"]\n");
+    p.write("own.json", auth(p.registry.addr()));
+    p.publishes(&mut build(&["--authfile", "own.json", "--label", "a=b"]));
+
+    // A login goes to the first of them, and is found there; a logout takes it away.
+    std::fs::remove_file(p.path("home/.docker/config.json")).unwrap();
+    let mut login = p.command("login HOST -u ann --registries-conf registries.conf");
+    let out = output(login.env("FLOE_PASSWORD", PASSWORD));
+    assert_eq!(said(&out), "Login Succeeded! Kept by `docker-credential-conf`\n");
+    p.publishes(&mut build(&["--label", "a=c"]));
+    let out = p.run("logout HOST --registries-conf registries.conf");
+    assert!(said(&out).starts_with("`docker-credential-conf` forgot the login for"), "{}", said(&out));
+    assert!(!p.path("bin/kept").exists());
+    let (code, _) = p.exit_code(&mut build(&["--label", "a=d"]));
+    assert_eq!(code, Some(8));
+}
+
+#[test]
 fn c27_the_files_of_the_user_are_found() {
     let p = Place::new();
     let text =

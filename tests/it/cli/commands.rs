@@ -1,6 +1,6 @@
 //! Every command: what it answers, what it says beside that, and how it ends.
 
-use super::bench::Bench;
+use super::bench::{Bench, ONNX};
 
 #[test]
 fn build_puts_the_next_version_into_the_local_store() {
@@ -14,9 +14,9 @@ fn build_puts_the_next_version_into_the_local_store() {
         | onnx: `model.onnx` holds an ONNX model (`ir_version` and a graph)
         | configuration: written (497 B)
         | contract, 2 files: written (331 B)
-        | facts: written (2 B)
+        | facts: already there
         | facts: written (850 B)
-        | publish record: already there
+        | publish record: written (2 B)
         | publish record: written (304 B)
         | weights model.onnx: written (346 B)
     "#,
@@ -73,9 +73,9 @@ fn build_writes_every_kind_of_destination_from_one_reading() {
         | contract, 2 files to oci-archive:a.tar: written (331 B)
         | contract, 2 files to oci:layout:latest: written (331 B)
         | contract, 2 files to team/scaler: written (331 B)
-        | facts to team/scaler: written (2 B)
+        | facts to team/scaler: already there
         | facts to team/scaler: written (850 B)
-        | publish record to team/scaler: already there
+        | publish record to team/scaler: written (2 B)
         | publish record to team/scaler: written (304 B)
         | weights model.onnx to docker-archive:sub/b.tar: written (346 B)
         | weights model.onnx to oci-archive:a.tar: written (346 B)
@@ -509,7 +509,7 @@ fn copy_and_inventory_say_what_they_did() {
         | configuration: written (497 B)
         | layer <16>: written (331 B)
         | layer <16>: written (346 B)
-        | model:v1-<16>: blobs 3 written (1.1 KiB)
+        | model:v1-<16>: 3 blobs written (1.1 KiB)
     "#,
     );
     b.floe("copy model:prod oci:images:stable").shows(
@@ -519,7 +519,7 @@ fn copy_and_inventory_say_what_they_did() {
         | configuration: already there
         | layer <16>: already there
         | layer <16>: already there
-        | model:prod: blobs 3 there before
+        | model:prod: 3 blobs there before
     "#,
     );
     b.floe("copy model oci:images").shows(
@@ -539,7 +539,7 @@ fn copy_and_inventory_say_what_they_did() {
         r#"
         $ floe copy model oci-archive:delta.tar --since have.json
         oci-archive:delta.tar:v1-<16>
-        | model:v1-<16>: blobs 3 left out (1.1 KiB)
+        | model:v1-<16>: 3 blobs left out (1.1 KiB)
     "#,
     );
     b.floe("copy oci-archive:delta.tar oci:empty").shows(
@@ -550,4 +550,41 @@ fn copy_and_inventory_say_what_they_did() {
         | hint: copy to the place that `--since` was told of, or make the archive anew with its `floe inventory`
     "#,
     );
+}
+
+/// One of a thing is not told of as several, wherever things are counted.
+#[test]
+fn one_thing_is_told_of_as_one() {
+    let b = Bench::with_model();
+    b.answer("build model.onnx");
+    let talk = |line: &str| {
+        let ran = b.floe(line);
+        format!("{}{}", ran.out, ran.err)
+    };
+    for (line, words) in [
+        ("inventory model -o one.json", "1 image, 2.3 KiB of blobs\n"),
+        ("verify model", "  3 documents (2 attached artifacts among them), 6 blobs, "),
+        ("copy model oci:out", "model:v1-"),
+        ("verify oci:out", "  1 document, 3 blobs, "),
+        ("copy --all model oci:all", "model:v1-"),
+    ] {
+        let said = talk(line);
+        assert!(said.contains(words), "{line}: {said}");
+        let several = ["image", "document", "blob", "layer", "artifact", "file"];
+        for noun in several.map(|noun| format!("{noun}s")) {
+            // As a word of its own: `11 layers` is right.
+            assert!(
+                !said.split_whitespace().collect::<Vec<_>>().join(" ").contains(&format!(" 1 {noun}")),
+                "{line}: {said}"
+            );
+        }
+    }
+    // Of two layers that are one blob's worth apart, one is written and two are there.
+    b.write("churn/model.onnx", ONNX);
+    b.answer("build churn");
+    b.write("churn/notes.txt", "x");
+    b.answer("build churn");
+    b.answer("copy churn:1 oci:two");
+    let said = talk("copy churn:2 oci:two");
+    assert!(said.contains("2 blobs written (") && said.contains("1 blob there before"), "{said}");
 }

@@ -563,3 +563,95 @@ fn c43_any_user_without_home_and_capabilities_can_build() {
     assert_eq!(ran.code, 0, "{ran:#?}");
     assert_eq!(ran.out.lines().count(), 2);
 }
+
+#[test]
+fn c40_a_step_of_github_gets_outputs_a_summary_and_annotations() {
+    let b = Bench::with_model();
+    let run = |line: &str| {
+        b.command(line)
+            .env("GITHUB_OUTPUT", b.path("outputs"))
+            .env("GITHUB_STEP_SUMMARY", b.path("summary.md"))
+    };
+    // The file is shared by the tools of a step: what is there stays.
+    b.write("outputs", "theirs=1\n");
+    let ran = run("build model.onnx --github --json").go();
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let doc: Value = serde_json::from_str(&ran.out).unwrap();
+    let (digest, version) = (doc["digest"].as_str().unwrap(), doc["version"].as_str().unwrap());
+    let reference = doc["published"][0]["ref"].as_str().unwrap();
+    let text = |name: &str| String::from_utf8(b.read(name)).unwrap();
+    assert_eq!(text("outputs"), format!("theirs=1\ndigest={digest}\nversion={version}\nref={reference}\n"));
+    let summary = text("summary.md");
+    assert!(summary.starts_with("### floe: model\n\n| | |\n|---|---|\n"), "{summary}");
+    assert!(summary.contains(&format!("| version | `{version}` |\n| digest | `{digest}` |\n")), "{summary}");
+    assert!(summary.contains(&format!("| published | `{reference}` |\n")), "{summary}");
+    assert!(!ran.err.contains("::error"), "{ran:#?}");
+
+    // Several destinations: a line each, between delimiters.
+    b.write("outputs", "");
+    assert_eq!(run("build model.onnx -q -o oci:l -o oci-archive:a.tar").env("FLOE_GITHUB", "1").go().code, 0);
+    let lines: Vec<String> = text("outputs").lines().map(str::to_owned).collect();
+    let delimiter = lines[2].strip_prefix("ref<<").unwrap();
+    assert!(lines[3].starts_with("oci:l:v1-") && lines[4].starts_with("oci-archive:a.tar:v1-"), "{lines:?}");
+    assert_eq!((lines.len(), lines[5].as_str()), (6, delimiter));
+
+    // An error is told to people and to the run; where lines are JSON it is an event only.
+    b.write("outputs", "");
+    let ran = run("build nowhere --github").go();
+    assert_eq!((ran.code, ran.out.as_str()), (3, ""));
+    let last = ran.err.lines().last().unwrap();
+    assert!(ran.err.starts_with("error: cannot open the model `nowhere`"), "{ran:#?}");
+    assert!(
+        last.starts_with("::error title=floe::cannot open the model `nowhere`") && last.contains("%0Ahint: "),
+        "{ran:#?}"
+    );
+    assert!(!run("build nowhere").go().err.contains("::error"));
+    let ran = run("build nowhere --github --progress json").go();
+    assert!(ran.err.lines().all(|l| serde_json::from_str::<Value>(l).is_ok()), "{ran:#?}");
+    assert_eq!(text("outputs"), "", "nothing came of it");
+
+    // Outside of such a step it is a mistake, and nothing is built.
+    b.refused_run(b.command("build model.onnx --github").env("GITHUB_OUTPUT", "")).fails(
+        2,
+        r#"
+        error: `--github` hands results on in the file GITHUB_OUTPUT, which is not set
+        hint: leave it out where no step of GitHub Actions runs; `--digestfile` and `--json` work everywhere
+        ::error title=floe::`--github` hands results on in the file GITHUB_OUTPUT, which is not set%0Ahint: leave it out where no step of GitHub Actions runs; `--digestfile` and `--json` work everywhere
+    "#,
+    );
+}
+
+#[test]
+fn c42_a_task_of_tekton_gets_its_results() {
+    let b = Bench::with_model();
+    let registry = crate::support::registry::TestRegistry::start();
+    std::fs::create_dir(b.path("results")).unwrap();
+    let to = format!("docker://{}/team/", registry.addr());
+    let doc = b.json(&format!("build model.onnx --json -o oci:l -o {to} --tekton results"));
+    let text = |name: &str| String::from_utf8(b.read(&format!("results/{name}"))).unwrap();
+    // As they are: a line break would be part of a result.
+    assert_eq!(text("IMAGE_DIGEST"), doc["digest"].as_str().unwrap());
+    assert_eq!(
+        text("IMAGE_URL"),
+        format!("{}/team/model:{}", registry.addr(), doc["version"].as_str().unwrap())
+    );
+    // Both together are a reference, as Tekton Chains puts them together.
+    let whole = format!("{}@{}", text("IMAGE_URL"), text("IMAGE_DIGEST"));
+    assert_eq!(b.json(&format!("inspect {whole} --json"))["digest"], doc["digest"]);
+
+    // The variable of a task does the same; a folder that is not there is told before anything is published.
+    std::fs::remove_file(b.path("results/IMAGE_URL")).unwrap();
+    let line = format!("build model.onnx -q -o {to}");
+    assert_eq!(b.command(&line).env("FLOE_TEKTON", "results").go().code, 0);
+    assert!(b.path("results/IMAGE_URL").exists());
+    registry.forget();
+    assert_eq!(b.refused(&format!("build model.onnx -o {to} --tekton nowhere")).code, 1);
+    assert!(registry.log().is_empty());
+    b.refused("build model.onnx -o oci:m --tekton results").fails(
+        2,
+        r#"
+        error: `--tekton` hands on the image in a registry, and none is a destination
+        hint: add one: `-o docker://HOST/REPO`
+    "#,
+    );
+}

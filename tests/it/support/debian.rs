@@ -26,23 +26,35 @@ impl DebianRegistry {
         Self::start_for(Some(line))
     }
 
+    /// One on the loopback address of IPv6, which a machine has to have for this.
+    pub(crate) fn start_v6() -> Self {
+        Self::start_at("[::1]:0", None)
+    }
+
     fn start_for(users: Option<&str>) -> Self {
+        Self::start_at("127.0.0.1:0", users)
+    }
+
+    fn start_at(place: &str, users: Option<&str>) -> Self {
         for _ in 0..10 {
-            if let Some(this) = Self::attempt(users) {
+            if let Some(this) = Self::attempt(place, users) {
                 return this;
             }
         }
         panic!("docker-registry found no port");
     }
 
-    fn attempt(users: Option<&str>) -> Option<Self> {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    fn attempt(place: &str, users: Option<&str>) -> Option<Self> {
+        let address = TcpListener::bind(place)
+            .unwrap_or_else(|e| panic!("this test needs a machine that has the address {place}: {e}"))
+            .local_addr()
+            .unwrap();
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("config.yml");
         let mut text = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage:\n  filesystem: \
              {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n  cache: {{blobdescriptor: inmemory}}\n\
-             http: {{addr: {address}}}\n",
+             http: {{addr: \"{address}\"}}\n",
             folder.path().join("data").display()
         );
         if let Some(users) = users {

@@ -225,13 +225,27 @@ impl Server {
         Self::start_with(handler, |stream| Some(Box::new(stream)))
     }
 
+    /// A server on the loopback address of IPv6, which a machine has to have for this.
+    pub fn start_v6(handler: Arc<dyn Handler>) -> Self {
+        Self::start_at("[::1]:0", handler, |stream| Some(Box::new(stream)))
+    }
+
     /// A server whose connections are wrapped; `None` ends one.
     pub fn start_with(
         handler: Arc<dyn Handler>,
         wrap: impl Fn(TcpStream) -> Option<Box<dyn Stream>> + Send + Sync + 'static,
     ) -> Self {
+        Self::start_at("127.0.0.1:0", handler, wrap)
+    }
+
+    fn start_at(
+        address: &str,
+        handler: Arc<dyn Handler>,
+        wrap: impl Fn(TcpStream) -> Option<Box<dyn Stream>> + Send + Sync + 'static,
+    ) -> Self {
         let wrap = Arc::new(wrap);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(address)
+            .unwrap_or_else(|e| panic!("this test needs a machine that has the address {address}: {e}"));
         let addr = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::Keep;
 use super::file::{File, document, normal_key, written_key, wrong};
 use super::helper::Helpers;
 use super::login::Login;
@@ -35,12 +36,22 @@ pub enum Kept {
 pub struct Keeper {
     path: PathBuf,
     helpers: Helpers,
+    /// Where logins are kept, in their order; empty means the file alone.
+    keeps: Vec<Keep>,
 }
 
 impl Keeper {
     /// The keeper of a file, which need not exist. Helpers are looked for in `folders`.
     pub fn new(path: impl Into<PathBuf>, folders: Vec<PathBuf>) -> Self {
-        Self { path: path.into(), helpers: Helpers::new(folders) }
+        Self { path: path.into(), helpers: Helpers::new(folders), keeps: Vec::new() }
+    }
+
+    /// Keeps logins at the first of these places, and forgets them at all: names of helpers, and
+    /// `containers-auth.json` for the file. An empty list is the file alone.
+    #[must_use]
+    pub fn kept_by(mut self, names: &[String]) -> Self {
+        self.keeps = Keep::all(names);
+        self
     }
 
     /// The file.
@@ -54,9 +65,13 @@ impl Keeper {
     ///
     /// When the file is not one of logins or cannot be written, or the helper refuses.
     pub fn keep(&self, key: &str, login: &Login) -> Result<Kept> {
-        let (_lock, mut root, file) = self.begin()?;
         let key = normal_key(key);
         // Helpers know hosts alone: one namespace's login must not become that of all.
+        if let Some(Keep::Helper(name)) = self.keeps.first().filter(|_| !key.contains('/')) {
+            self.helpers.store(name, &key, login)?;
+            return Ok(Kept::Helper(name.clone()));
+        }
+        let (_lock, mut root, file) = self.begin()?;
         let helper = (!key.contains('/')).then(|| file.helper(&key)).flatten();
         let entry = match helper {
             Some(name) => {
@@ -88,13 +103,20 @@ impl Keeper {
     ///
     /// As [`Keeper::keep`].
     pub fn forget(&self, key: &str) -> Result<Kept> {
+        let key = normal_key(key);
+        let mut was = Kept::Nowhere;
+        for keep in self.keeps.iter().filter(|_| !key.contains('/')) {
+            let Keep::Helper(name) = keep else { continue };
+            if self.helpers.get(name, &key).is_ok_and(|l| l.is_some()) {
+                self.helpers.erase(name, &key)?;
+                was = Kept::Helper(name.clone());
+            }
+        }
         if document(&self.path)?.is_none() {
-            return Ok(Kept::Nowhere);
+            return Ok(was);
         }
         let (_lock, mut root, file) = self.begin()?;
-        let key = normal_key(key);
         let helper = (!key.contains('/')).then(|| file.helper(&key)).flatten();
-        let mut was = Kept::Nowhere;
         if let Some(name) = helper {
             if self.helpers.get(name, &key).is_ok_and(|l| l.is_some()) {
                 was = Kept::Helper(name.to_owned());

@@ -4,7 +4,8 @@
 //! helpers are looked for, is the caller's choice, since the library looks at no environment. Logins
 //! that were given by hand count first, then the files in their order, then those of the
 //! surroundings. Within a file the helper of the host counts before the store of the file, and that
-//! before its entries, of which the longest namespace wins.
+//! before its entries, of which the longest namespace wins. A registries.conf may name helpers that are asked
+//! before the files, after them, or instead of them (`credential-helpers`).
 //!
 //! Invariant: nothing is asked for before a registry wants a login, and a [`Secret`] is never shown.
 
@@ -30,9 +31,35 @@ pub struct Credentials {
     files: Vec<File>,
     /// Of the surroundings, as a CI job has them: after the files.
     ambient: File,
+    /// Where logins are kept, in their order; empty means the files alone.
+    keeps: Vec<Keep>,
     /// Where was looked, whether there is a file or not.
     looked: Vec<PathBuf>,
     helpers: Helpers,
+}
+
+/// What registries.conf calls the files of logins among its helpers (containers-registries.conf(5),
+/// "credential-helpers").
+pub const AUTH_FILES: &str = "containers-auth.json";
+
+/// A place where logins are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// The files.
+    Files,
+    /// `docker-credential-NAME`, for whole hosts.
+    Helper(String),
+}
+
+impl Keep {
+    /// The places that a list of `credential-helpers` names.
+    pub(super) fn all(names: &[String]) -> Vec<Self> {
+        let one = |name: &String| match name.as_str() {
+            AUTH_FILES => Self::Files,
+            name => Self::Helper(name.to_owned()),
+        };
+        names.iter().map(one).collect()
+    }
 }
 
 /// A login, and where it is from.
@@ -86,6 +113,14 @@ impl Credentials {
         self
     }
 
+    /// Asks these places in this order: names of helpers, and `containers-auth.json` for the files. An empty list
+    /// is the files alone.
+    #[must_use]
+    pub fn kept_by(mut self, names: &[String]) -> Self {
+        self.keeps = Keep::all(names);
+        self
+    }
+
     /// The login for a repository, where there is one. Asks helpers, each once.
     pub(super) fn find(&self, registry: &str, repository: &str) -> Option<Login> {
         self.search(registry, repository, |name| self.helpers.get(name, registry).ok().flatten())
@@ -98,22 +133,30 @@ impl Credentials {
     }
 
     fn search(&self, registry: &str, repository: &str, ask: impl Fn(&str) -> Option<Login>) -> Option<Found> {
-        let all = std::iter::once(&self.given).chain(&self.files).chain([&self.ambient]);
-        for file in all {
+        let by_helper = |name: &str| {
+            let from = format!("`docker-credential-{}`", show_bytes(name.as_bytes()));
+            ask(name).map(|login| Found { login, key: registry.to_owned(), from })
+        };
+        let in_file = |file: &File| {
             let own = file.helpers.iter().find(|(key, _)| key == registry).map(|(_, name)| name);
-            for name in own.into_iter().chain(&file.store) {
-                if let Some(login) = ask(name) {
-                    let from = format!("`docker-credential-{}`", show_bytes(name.as_bytes()));
-                    return Some(Found { login, key: registry.to_owned(), from });
-                }
+            let mut helpers = own.into_iter().chain(&file.store);
+            if let Some(found) = helpers.find_map(|name| by_helper(name)) {
+                return Some(found);
             }
-            if let Some((key, login)) = file.login(registry, repository) {
-                let at = if file.path.as_os_str().is_empty() { String::new() } else { show(&file.path) };
-                let from = if at.is_empty() { at } else { format!("`{at}`") };
-                return Some(Found { login: login.clone(), key: key.clone(), from });
-            }
-        }
-        None
+            let (key, login) = file.login(registry, repository)?;
+            let at = if file.path.as_os_str().is_empty() { String::new() } else { show(&file.path) };
+            let from = if at.is_empty() { at } else { format!("`{at}`") };
+            Some(Found { login: login.clone(), key: key.clone(), from })
+        };
+        let in_files = || self.files.iter().find_map(in_file);
+        let kept = || match &self.keeps[..] {
+            [] => in_files(),
+            keeps => keeps.iter().find_map(|keep| match keep {
+                Keep::Files => in_files(),
+                Keep::Helper(name) => by_helper(name),
+            }),
+        };
+        in_file(&self.given).or_else(kept).or_else(|| in_file(&self.ambient))
     }
 
     /// What no message about this repository may show.
@@ -138,17 +181,21 @@ impl Credentials {
                 show_bytes(found.key.as_bytes())
             );
         }
-        for file in &self.files {
+        let of_conf = self.keeps.iter().filter_map(|keep| match keep {
+            Keep::Helper(name) => Some(("registries.conf".to_owned(), name)),
+            Keep::Files => None,
+        });
+        let of_files = self.files.iter().flat_map(|file| {
             let own = file.helpers.iter().find(|(key, _)| key == registry).map(|(_, name)| name);
-            for name in own.into_iter().chain(&file.store) {
-                if let Some(Err(why)) = self.helpers.known(name, registry) {
-                    return format!(
-                        "`{}` leaves the credentials for `{registry}` to the helper `docker-credential-{}`, which \
-                         failed: {why}; repair it, or log in with `floe login --authfile FILE {registry}`",
-                        show(&file.path),
-                        show_bytes(name.as_bytes())
-                    );
-                }
+            own.into_iter().chain(&file.store).map(|name| (show(&file.path), name))
+        });
+        for (place, name) in of_conf.chain(of_files) {
+            if let Some(Err(why)) = self.helpers.known(name, registry) {
+                return format!(
+                    "`{place}` leaves the credentials for `{registry}` to the helper `docker-credential-{}`, which \
+                     failed: {why}; repair it, or log in with `floe login --authfile FILE {registry}`",
+                    show_bytes(name.as_bytes())
+                );
             }
         }
         let looked = match &self.looked[..] {
@@ -231,6 +278,47 @@ mod tests {
         ] {
             assert_eq!(user(&with(rest), "a", "m").as_deref(), Some(who), "{rest}");
         }
+    }
+
+    #[test]
+    fn c26_c27_helpers_of_registries_conf_stand_before_behind_or_instead_of_the_files() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, answer) in [
+            ("conf", "echo '{\"Username\":\"conf\",\"Secret\":\"s\"}'"),
+            ("silent", "echo 'credentials not found in native keychain'; exit 1"),
+            ("broken", "exit 3"),
+        ] {
+            let file = dir.path().join(format!("docker-credential-{name}"));
+            std::fs::write(&file, format!("#!/bin/sh\n{answer}\n")).unwrap();
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let by = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+            let all = read(&[ANN]).with_helpers_in(vec![dir.path().to_owned()]);
+            all.with_ambient("h:1", Login::new("job", "y")).kept_by(&names)
+        };
+        for (names, who) in [
+            (&[][..], "ann"),
+            (&["conf"], "conf"),
+            (&["conf", "containers-auth.json"], "conf"),
+            (&["containers-auth.json", "conf"], "ann"),
+            (&["silent", "containers-auth.json"], "ann"),
+            (&["broken", "missing", "containers-auth.json"], "ann"),
+            (&["silent"], "job"),
+        ] {
+            assert_eq!(user(&by(names), "h:1", "m").as_deref(), Some(who), "{names:?}");
+        }
+        // What is by hand counts before all of them.
+        let c = by(&["conf"]).with_login("h:1", Login::new("flag", "y"));
+        assert_eq!(user(&c, "h:1", "m").as_deref(), Some("flag"));
+        let c = by(&["broken"]);
+        assert_eq!(user(&c, "elsewhere", "m"), None);
+        let advice = c.advice("elsewhere", "m");
+        assert!(
+            advice.contains("`registries.conf` leaves")
+                && advice.contains("docker-credential-broken`, which failed"),
+            "{advice}"
+        );
     }
 
     #[test]

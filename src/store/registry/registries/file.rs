@@ -13,6 +13,9 @@ const MAX_FILE: u64 = 4 << 20;
 /// How many files of a folder are read.
 const MAX_FILES: usize = 1000;
 
+/// What `short-name-mode` may be.
+const MODES: [&str; 3] = ["enforcing", "permissive", "disabled"];
+
 /// What a file says of a prefix.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
@@ -53,6 +56,8 @@ struct Written {
     #[serde(default)]
     aliases: BTreeMap<String, String>,
     unqualified_search_registries: Option<Vec<String>>,
+    credential_helpers: Option<Vec<String>>,
+    short_name_mode: Option<String>,
     /// Version 1.
     registries: Option<toml::Table>,
 }
@@ -105,6 +110,15 @@ impl Registries {
         }
         if let Some(search) = written.unqualified_search_registries {
             self.search = search;
+        }
+        if let Some(helpers) = written.credential_helpers {
+            self.helpers = helpers;
+        }
+        // One mode is all that floe has; what is none of the format's is a mistake here as elsewhere.
+        if let Some(mode) = written.short_name_mode.filter(|m| !MODES.contains(&m.as_str())) {
+            let mode = show_bytes(mode.as_bytes());
+            return Err(wrong(path, &format!("`short-name-mode` cannot be `{mode}`"))
+                .hint(format!("it is one of {}", MODES.join(", "))));
         }
         Ok(())
     }
@@ -186,6 +200,8 @@ mod tests {
             "[[registry]]\nlocation = \"a\"\n[[registry.mirror]]\nlocation = \"b\"\npull-from-mirror = \"never\"",
             "[registries.search]\nregistries = [\"a\"]",
             "registry = 3",
+            "short-name-mode = \"strict\"",
+            "credential-helpers = \"pass\"",
         ] {
             let e = Registries::default().add(bad, Path::new("/x/r.conf")).unwrap_err();
             assert_eq!(e.kind(), Kind::Usage, "{bad}");
@@ -194,7 +210,7 @@ mod tests {
         // Keys of other tools are theirs.
         Registries::default()
             .add(
-                "credential-helpers = [\"x\"]\nshort-name-mode = \"enforcing\"\nnew-thing = {}",
+                "additional-layer-store-auth-helper = \"x\"\nshort-name-mode = \"permissive\"\nnew-thing = {}",
                 Path::new("/x"),
             )
             .unwrap();

@@ -3,7 +3,12 @@
 //! A row is for all names that begin with its prefix: it may block them, move them to another place,
 //! or name mirrors that are read first. Short names are names without a host. The digest of an image
 //! is the same wherever it was read, and so is the name that its user wrote. Not here: asking the
-//! mirrors (`mirror`), and the variables that name other files.
+//! mirrors (`mirror`), asking the credential helpers (`credentials`), and the variables that name other files.
+//!
+//! `short-name-mode` changes nothing: floe never asks several registries for a short name. `permissive`
+//! and `disabled` take the first that answers, and who answers first would decide what is in an image;
+//! `enforcing` asks on a terminal, and a build has none. Also not heeded, as there is nothing here that they could
+//! change: `additional-layer-store-auth-helper`, and the file of short names that podman writes for itself.
 
 mod file;
 
@@ -21,6 +26,8 @@ pub struct Registries {
     rows: BTreeMap<String, Row>,
     aliases: BTreeMap<String, String>,
     search: Vec<String>,
+    /// `credential-helpers`, in their order; the files of logins among them.
+    helpers: Vec<String>,
 }
 
 /// Where a reference leads.
@@ -61,6 +68,12 @@ impl Registries {
             .iter()
             .filter_map(|(prefix, row)| Some((prefix.as_str(), row, matched(prefix, name)?)))
             .max_by_key(|(prefix, _, _)| prefix.len())
+    }
+
+    /// Where logins are kept, in the order in which they are asked: names of credential helpers, and
+    /// `containers-auth.json` for the files. Empty where no file says so: then it is the files alone.
+    pub fn credential_helpers(&self) -> &[String] {
+        &self.helpers
     }
 
     /// Where a reference leads.
@@ -130,7 +143,7 @@ impl Registries {
                         show_bytes(text.as_bytes())
                     ),
                 )
-                .hint(format!("write which is meant: {}", all.join(", "))))
+                .hint(format!("write which is meant, whatever `short-name-mode` says: {}", all.join(", "))))
             }
         }
     }
@@ -277,7 +290,10 @@ mod tests {
         assert_eq!(one.full_name("x:1").unwrap().as_deref(), Some("r.example:5000/x:1"));
         let two = conf("unqualified-search-registries = [\"r.example\", \"docker.io\"]");
         let e = two.full_name("x:1").unwrap_err();
-        assert_eq!(e.hint_text(), Some("write which is meant: `r.example/x:1`, `docker.io/x:1`"));
+        assert_eq!(
+            e.hint_text(),
+            Some("write which is meant, whatever `short-name-mode` says: `r.example/x:1`, `docker.io/x:1`")
+        );
     }
 
     #[test]

@@ -201,6 +201,11 @@ impl TestRegistry {
         Self::start_with(Server::start)
     }
 
+    /// A registry on the loopback address of IPv6.
+    pub fn start_v6() -> Self {
+        Self::start_with(Server::start_v6)
+    }
+
     /// A registry whose two servers are started otherwise, as with TLS.
     pub fn start_with(serve: impl Fn(Arc<dyn Handler>) -> Server) -> Self {
         let core = Arc::new(Core {
@@ -287,6 +292,27 @@ impl TestRegistry {
     /// Takes a blob out of a repository.
     pub fn lose_blob(&self, repository: &str, digest: &Digest) {
         self.state(|s| s.repos.get_mut(repository).map(|r| r.blobs.remove(&digest.to_string())));
+    }
+
+    /// The bytes of a manifest.
+    pub fn manifest(&self, repository: &str, digest: &str) -> Option<Vec<u8>> {
+        self.state(|s| Some(s.repos.get(repository)?.manifests.get(digest)?.1.clone()))
+    }
+
+    /// Flips a bit of what is stored under a digest: of a blob, or else of a manifest.
+    pub fn damage(&self, repository: &str, digest: &str) {
+        self.state(|s| {
+            if let Some(blob) = s.blobs.get_mut(digest) {
+                let mut bytes = blob.bytes.as_ref().unwrap().as_ref().clone();
+                *bytes.last_mut().unwrap() ^= 4;
+                *blob = Stored::keep(bytes);
+            } else {
+                // In the size at its end, so that it can still be read and listed.
+                let (_, bytes) = s.repos.get_mut(repository).unwrap().manifests.get_mut(digest).unwrap();
+                let at = bytes.iter().rposition(u8::is_ascii_digit).unwrap();
+                bytes[at] ^= 1;
+            }
+        });
     }
 
     /// Puts a blob into a repository.
