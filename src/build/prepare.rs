@@ -13,7 +13,7 @@ use crate::model::definition::{self, Definition, Place, Placed};
 use crate::model::format::{self, Detection, Role};
 use crate::model::ignore::Rules;
 use crate::model::payload::{self, Selection};
-use crate::model::tree::{Content, EntryKind, Selected};
+use crate::model::tree::{Content, Entry, EntryKind, Selected};
 use crate::model::{Contract, Tree, secrets};
 use crate::oci::Reference;
 use crate::oci::annotation;
@@ -188,33 +188,53 @@ fn tell(tree: &Tree, see: &dyn Observe) {
     see.on(Event::Contents { files, bytes, largest, ignored });
 }
 
-/// Refuses files that hold a credential.
+/// From so many files on they are looked through on several threads.
+const MANY: usize = 256;
+
+/// Refuses files that hold a credential: the first of them.
 fn check_secrets(tree: &Tree, options: &Options) -> Result<()> {
-    for (path, entry) in tree.files() {
-        if options
-            .allow_secrets
-            .iter()
-            .any(|a| entry.source == *a || same(a, &entry.source) || is_path(a, path))
-        {
-            continue;
-        }
-        let content = Content::open(entry)?;
-        if content.size() > secrets::MAX_BYTES || !secrets::is_text(&content.head(secrets::HEAD)?) {
-            continue;
-        }
-        let bytes = content.read_all(secrets::MAX_BYTES)?;
-        if let Some(found) = secrets::scan(&bytes) {
-            let shown = show_bytes(path);
-            return Err(Error::new(
-                Kind::Model,
-                format!("`{}` holds {} in line {}", show(&entry.source), found.what, found.line),
-            )
-            .hint(format!(
-                "remove it, name the file in `.floeignore`, or pack it all the same with `--allow-secret {shown}`"
-            )));
-        }
+    let files: Vec<_> = tree.files().collect();
+    let threads = if files.len() < MANY { 1 } else { options.jobs.clamp(1, MOST_THREADS) };
+    if threads == 1 {
+        return files.iter().try_for_each(|(path, entry)| check_secret(path, entry, options));
     }
-    Ok(())
+    std::thread::scope(|scope| {
+        let parts = files.chunks(files.len().div_ceil(threads));
+        let look = |part: &[(&[u8], &Entry)]| {
+            part.iter().try_for_each(|(path, entry)| check_secret(path, entry, options))
+        };
+        let running: Vec<_> = parts.map(|part| scope.spawn(move || look(part))).collect();
+        let dead = || Err(Error::new(Kind::Bug, "a thread that looks for secrets died"));
+        running.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| dead()))
+    })
+}
+
+/// The most threads that look through files.
+const MOST_THREADS: usize = 8;
+
+fn check_secret(path: &[u8], entry: &Entry, options: &Options) -> Result<()> {
+    if options.allow_secrets.iter().any(|a| entry.source == *a || same(a, &entry.source) || is_path(a, path))
+    {
+        return Ok(());
+    }
+    let content = Content::open(entry)?;
+    if content.size() > secrets::MAX_BYTES {
+        return Ok(());
+    }
+    let head = content.head(secrets::HEAD)?;
+    if !secrets::is_text(&head) {
+        return Ok(());
+    }
+    let bytes = if content.size() > head.len() as u64 { content.read_all(secrets::MAX_BYTES)? } else { head };
+    let Some(found) = secrets::scan(&bytes) else { return Ok(()) };
+    let shown = show_bytes(path);
+    Err(Error::new(
+        Kind::Model,
+        format!("`{}` holds {} in line {}", show(&entry.source), found.what, found.line),
+    )
+    .hint(format!(
+        "remove it, name the file in `.floeignore`, or pack it all the same with `--allow-secret {shown}`"
+    )))
 }
 
 fn is_path(allowed: &Path, path: &[u8]) -> bool {
