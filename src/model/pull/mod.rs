@@ -111,7 +111,7 @@ pub trait Pull {
         })
     }
 
-    /// The next value as a list of texts, at most `cap` and of [`MAX_TEXTS`] bytes together; `None` where
+    /// The next value as a list of texts, at most `cap` and of `MAX_TEXTS` bytes together; `None` where
     /// it is none.
     fn texts(&mut self, cap: usize) -> Result<Option<Vec<String>>> {
         let (mut all, mut length) = (Vec::new(), 0);

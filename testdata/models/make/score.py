@@ -3,7 +3,8 @@
 usage: python score.py FLOE FOLDER [FOLDER ...] [--missing] [--wrong]
 
 A FOLDER has an `index.json` with truths, or a `truth.json` for each model. A fact is a dtype or a shape of a tensor that
-the files hold (`stored` or `derived` in the truth); telling less is no wrong fact, telling something else is. The tests hold the
+the files hold (`stored` or `derived` in the truth); telling less is no wrong fact, telling something else is. Where a framework says one
+thing and computes another (`after` in the truth), the fact is not counted, and only what is neither is wrong. The tests hold the
 examples of the repository to the same rules (`tests/it/formats/score.rs`).
 """
 from __future__ import print_function
@@ -55,6 +56,7 @@ def facts(truth, answer):
     levels = truth["determinable"]
     overrides = levels.get("overrides") or {}
     by_name = {s.get("name"): s for s in answer.get("signatures") or []}
+    after = {t["name"]: t for t in truth.get("after") or []}
     for number, wanted in enumerate(truth["signatures"]):
         found = by_name.get(wanted["name"])
         if found is None and len(by_name) == 1 and len(truth["signatures"]) == 1:
@@ -70,7 +72,13 @@ def facts(truth, answer):
                     spot = "/signatures/%d/%s/%d/%s" % (number, side, at, field)
                     level = overrides.get(spot, levels.get("%s.%s" % (side, field)))
                     how = compare(field, own.get(field), tensor[field])
-                    yield "%s %s %s" % (wanted["name"], side, tensor["name"]), level in ("stored", "derived"), how, own.get(field), tensor[field]
+                    held = level in ("stored", "derived")
+                    other = after.get(tensor["name"], tensor)[field] if side == "outputs" else tensor[field]
+                    if other != tensor[field]:
+                        held = False
+                        if how == "wrong":
+                            how = compare(field, own.get(field), other)
+                    yield "%s %s %s" % (wanted["name"], side, tensor["name"]), held, how, own.get(field), tensor[field]
 
 
 def main():
