@@ -386,13 +386,14 @@ def machine():
     )
 
 
-def document(bench, floe, n, load):
+def document(bench, floe, n, load, only):
     head = "| work | goal | floe | beside | CPU | memory | |\n|---|---|---|---|---|---|---|\n"
     version = run(f"{shlex.quote(floe)} --version").strip()
     return (
         "# What a build costs\n\n"
-        f"Written by `python3 benches/speed.py FLOE -n {n} -o benches/speed`; what each row runs stands there. Medians of paired runs, in turns; the\n"
-        "ratio is the median of floe's time through the other's of the same round, with the least and the largest.\n\n"
+        f"Written by `python3 benches/speed.py FLOE -n {n}{f' --rows {only}' if only else ''} -o benches/speed`;\n"
+        "what each row runs stands there. Medians of paired runs, in turns; the ratio is the median of floe's time through the other's\n"
+        "of the same round, with the least and the largest. Memory is the most of all runs, and never less than what Python has (24 MiB).\n\n"
         f"{machine()} {version}. Load of the machine before: {load[0]:.1f}.\n\n{head}" + "\n".join(bench.lines) + "\n"
         + ("\n![seconds against size](speed.svg)\n" if bench.points else "")
     )
@@ -469,7 +470,7 @@ def main():
         bench.clean()
     if options.out:
         with open(options.out + ".md", "w") as f:
-            f.write(document(bench, options.floe, options.n, load))
+            f.write(document(bench, options.floe, options.n, load, options.rows))
         if bench.points:
             with open(options.out + ".svg", "w") as f:
                 f.write(plot(bench.points))
