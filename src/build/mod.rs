@@ -32,6 +32,9 @@ use crate::runtimes;
 use crate::store::location::Location;
 use crate::store::open::Stores;
 
+/// The most threads that read or compress at once; each keeps a block or two in memory.
+const MAX_THREADS: usize = 8;
+
 pub use attach::Circumstances;
 pub use source::Input;
 

@@ -15,9 +15,6 @@ use crate::image::{Base, embedded};
 use crate::oci::{Descriptor, Platform};
 use crate::pack::program::Program;
 
-/// The most threads that compress a program, as for layers.
-const MAX_THREADS: usize = 8;
-
 /// Programs that were packed, by platform; each is packed once for all models of a build.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Programs(BTreeMap<Platform, Arc<Program>>);
@@ -71,7 +68,7 @@ pub(super) fn open(programs: &mut Programs, options: &Options, see: &dyn Observe
         let program = match programs.0.get(platform) {
             Some(known) => Arc::clone(known),
             None => {
-                let threads = options.jobs.clamp(1, MAX_THREADS);
+                let threads = options.jobs.clamp(1, super::MAX_THREADS);
                 let packed = Arc::new(Program::pack(path, platform, threads, options.cache.as_ref(), see)?);
                 programs.0.insert(platform.clone(), Arc::clone(&packed));
                 packed

@@ -9,10 +9,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use super::Options;
 use super::base::Opened;
 use super::prepare::Prepared;
 use super::target::Target;
+use super::{MAX_THREADS, Options};
 use crate::blob::codec::{Codec, Pool};
 use crate::blob::tee::{Drain, tee};
 use crate::blob::{Blob as _, Packed, Recipe};
@@ -24,9 +24,6 @@ use crate::pack::cache::{Cache, Key};
 use crate::pack::{Known, Layer, hash};
 use crate::plan::{LayerPlan, Plan};
 use crate::store::{Expected, ExpectedBlob, ExpectedManifest, Presence};
-
-/// The most threads that compress, and the most that one layer has; each keeps a block or two in memory.
-const MAX_THREADS: usize = 8;
 
 /// A layer that is ready to be made.
 struct Ready<'a> {

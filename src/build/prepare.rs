@@ -194,7 +194,7 @@ const MANY: usize = 256;
 /// Refuses files that hold a credential: the first of them.
 fn check_secrets(tree: &Tree, options: &Options) -> Result<()> {
     let files: Vec<_> = tree.files().collect();
-    let threads = if files.len() < MANY { 1 } else { options.jobs.clamp(1, MOST_THREADS) };
+    let threads = if files.len() < MANY { 1 } else { options.jobs.clamp(1, super::MAX_THREADS) };
     if threads == 1 {
         return files.iter().try_for_each(|(path, entry)| check_secret(path, entry, options));
     }
@@ -208,9 +208,6 @@ fn check_secrets(tree: &Tree, options: &Options) -> Result<()> {
         running.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| dead()))
     })
 }
-
-/// The most threads that look through files.
-const MOST_THREADS: usize = 8;
 
 fn check_secret(path: &[u8], entry: &Entry, options: &Options) -> Result<()> {
     if options.allow_secrets.iter().any(|a| entry.source == *a || same(a, &entry.source) || is_path(a, path))

@@ -11,7 +11,7 @@ use crate::support::program::{Floe, output, said};
 use crate::support::proxy::TestProxy;
 use crate::support::registry::{Switch, TestRegistry};
 use crate::support::{bases, models, walk};
-use floe::copy::{self, Request, Surroundings};
+use floe::copy::{self, Surroundings};
 use floe::event::Event;
 use floe::store::open::Stores;
 use floe::store::registry::{Client, Settings};
@@ -221,18 +221,8 @@ fn more_layers_than_runtimes_stack_are_told_of_before_they_are_copied() {
     let layout = s.path("many");
     many.store(&floe::store::layout::Layout::create(&layout, None, Options::default()).unwrap());
     name(&layout, &serde_json::from_slice(&many.manifest.bytes).unwrap());
-    let request = Request {
-        sources: vec![format!("oci:{}", layout.display())],
-        destination: format!("docker://{}/team/many:1", s.registry.addr()),
-        platform: None,
-        all: false,
-        all_tags: false,
-        aliases: Vec::new(),
-        since: None,
-        part: None,
-        jobs: 4,
-        dry_run: false,
-    };
+    let to = format!("docker://{}/team/many:1", s.registry.addr());
+    let request = crate::copy::request(&[&format!("oci:{}", layout.display())], &to);
     let stores =
         Stores { client: Client::new(Settings::default()), local: None, options: Options::default() };
     let see = Recorder::default();

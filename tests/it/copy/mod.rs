@@ -112,7 +112,7 @@ impl World {
 }
 
 /// A plain copy.
-fn request(from: &[&str], to: &str) -> Request {
+pub(crate) fn request(from: &[&str], to: &str) -> Request {
     Request {
         sources: from.iter().map(|s| (*s).to_owned()).collect(),
         destination: to.to_owned(),
